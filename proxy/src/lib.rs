@@ -1,1 +1,11 @@
-//! To be written.
+//! The proxy: the one door through which an application's calls reach AI models. It decides which model serves a call,
+//! limits it, fails it over and accounts for it, by a policy that a control plane pushes to it.
+//!
+//! A call walks `listener` → `frontend` → `pipeline` → `identity`, `limits`, `guard`, `cache`, `routing`, `upstream`,
+//! `settle`; `exchange` is what it carries along and leaves behind as exactly one record.
+//!
+//! Deliberately absent: any knowledge of the store or of the control plane's insides; rules (they live in `policy`);
+//! wire formats of models (they live in `dialect`).
+
+pub mod exchange;
+pub mod failure;
