@@ -1,0 +1,46 @@
+# The commands of the README. Each does its own set-up; long ones print progress.
+.PHONY: run test check bench soak fuzz dist setup
+
+# Builds Frontdoor and starts everything on this machine: `frontdoor up`.
+run:
+	@scripts/setup build
+	cargo build --release -p frontdoor-cli
+	@exec target/release/frontdoor up
+
+# Everything, with a real etcd and the official SDKs.
+test:
+	@scripts/setup test
+	cargo test --workspace
+
+# Formatting, lints, documents, and the rules of the house.
+check:
+	@scripts/setup build
+	cargo fmt --all -- --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	cargo test -p frontdoor-tests --test tidy
+
+# Prints the table of bench/README.md.
+bench:
+	@scripts/setup build
+	cargo build --release -p frontdoor-cli -p frontdoor-bench
+	target/release/frontdoor-bench
+
+# A longer run under load that watches memory and errors; MINUTES=10 make soak.
+soak:
+	@scripts/setup build
+	cargo build --release -p frontdoor-cli -p frontdoor-bench
+	target/release/frontdoor-bench soak --minutes $${MINUTES:-10}
+
+# The decoders under random bytes for a while; SECONDS_EACH=60 make fuzz.
+fuzz:
+	@scripts/setup build
+	FRONTDOOR_FUZZ_SECONDS=$${SECONDS_EACH:-60} cargo test --release -p frontdoor-tests --test fuzz -- --nocapture
+
+# What is shipped: thin LTO, one codegen unit.
+dist:
+	@scripts/setup build
+	cargo build --profile dist -p frontdoor-cli -p frontdoor-control-plane -p frontdoor-proxy
+
+setup:
+	@scripts/setup test
