@@ -1,1 +1,4 @@
-//! To be written.
+//! The control plane: keeps the policy and its history, and brings each version to every proxy.
+
+pub mod history;
+pub mod store;
