@@ -7,5 +7,7 @@
 //! Deliberately absent: any knowledge of the store or of the control plane's insides; rules (they live in `policy`);
 //! wire formats of models (they live in `dialect`).
 
+pub mod control;
 pub mod exchange;
 pub mod failure;
+pub mod upstream;

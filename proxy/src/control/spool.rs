@@ -1,0 +1,449 @@
+//! Keeps call records until the ledger has them: a ring of segment files, oldest first, with a bounded memory beside it for
+//! the time when the disk is full.
+//!
+//! A segment is a row of frames (length, CRC-32, encoded record), named by boot, lane and first sequence so that names sort by age.
+//! Written without `fsync`; [`Spool::tidy`], called about once a second and at the end, syncs what is not acknowledged yet. So a
+//! killed process loses nothing that was appended, a crashed machine at most the last second.
+//! A torn tail is the normal end of a segment whose process was killed. What is lost for want of room is counted, never silent.
+//!
+//! It must not know who sends the records or when; it is used from one place at a time.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::time::Duration;
+
+use prost::Message;
+use proto::CallRecord;
+use tokio::time::Instant;
+
+use crate::control::spool::disk::Disk;
+use crate::control::spool::frame::{Frame, LONGEST_FRAME, frame_into, next_frame};
+
+pub mod disk;
+mod frame;
+
+/// All of a process's records travel in one lane; the wire has room for more.
+const LANE: u32 = 0;
+/// How much of a segment is read for one batch. Invariant: more than the longest frame.
+const READ_BYTES: u64 = 512 * 1024;
+/// How long a failing disk is left alone.
+const DISK_REST: Duration = Duration::from_secs(5);
+
+/// How much may be kept.
+#[derive(Debug, Clone, Copy)]
+pub struct SpoolLimits {
+    /// All segment files together.
+    pub disk_bytes: u64,
+    /// One segment.
+    pub segment_bytes: u64,
+    /// What is kept in memory while the disk takes nothing.
+    pub memory_bytes: u64,
+}
+
+impl Default for SpoolLimits {
+    fn default() -> Self {
+        Self { disk_bytes: 256 << 20, segment_bytes: 1 << 20, memory_bytes: 16 << 20 }
+    }
+}
+
+/// What happened to records since this process began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SpoolCounts {
+    /// Lost for want of room.
+    pub dropped: u64,
+    /// Found damaged on disk.
+    pub damaged: u64,
+    /// Waiting for an acknowledgement.
+    pub waiting: u64,
+}
+
+/// The ring.
+#[derive(Debug)]
+pub struct Spool {
+    disk: Box<dyn Disk>,
+    limits: SpoolLimits,
+    boot_id: String,
+    next_sequence: u64,
+    /// Invariant: oldest first; segments of one boot and lane are in order of sequence.
+    segments: VecDeque<Segment>,
+    /// Segments have ids so that the cursor survives removals.
+    next_segment: u64,
+    cursor: Cursor,
+    /// The highest sequence handed out, and the highest acknowledged, by boot and lane.
+    sent: HashMap<(String, u32), u64>,
+    acked: HashMap<(String, u32), u64>,
+    disk_failed_at: Option<Instant>,
+    counts: SpoolCounts,
+}
+
+#[derive(Debug)]
+struct Segment {
+    id: u64,
+    name: String,
+    boot_id: String,
+    lane: u32,
+    first: u64,
+    last: u64,
+    bytes: u64,
+    place: Place,
+    /// Takes more records.
+    is_open: bool,
+    is_dirty: bool,
+}
+
+#[derive(Debug)]
+enum Place {
+    Disk,
+    Memory(Vec<u8>),
+}
+
+/// What is to be handed out next.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cursor {
+    segment: u64,
+    offset: u64,
+}
+
+/// Records of one boot, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// The boot they were made in.
+    pub boot_id: String,
+    /// At least one.
+    pub records: Vec<CallRecord>,
+}
+
+impl Spool {
+    /// Finds what earlier boots left behind. A segment that cannot be read is left alone and counted as damaged.
+    pub fn open(disk: Box<dyn Disk>, boot_id: String, limits: SpoolLimits) -> io::Result<Self> {
+        let mut names = disk.list()?;
+        names.sort_unstable();
+        let mut spool = Self {
+            disk,
+            limits,
+            boot_id,
+            next_sequence: 1,
+            segments: VecDeque::new(),
+            next_segment: 1,
+            cursor: Cursor::default(),
+            sent: HashMap::new(),
+            acked: HashMap::new(),
+            disk_failed_at: None,
+            counts: SpoolCounts::default(),
+        };
+        for name in names {
+            spool.adopt(&name);
+        }
+        Ok(spool)
+    }
+
+    /// Takes records in, giving each its place in this boot's sequence.
+    pub fn append(&mut self, records: Vec<CallRecord>, now: Instant) {
+        for mut record in records {
+            record.boot_id.clone_from(&self.boot_id);
+            record.lane = LANE;
+            record.sequence = self.next_sequence;
+            let mut framed = Vec::with_capacity(record.encoded_len() + 8);
+            if frame_into(&record.encode_to_vec(), &mut framed).is_err() {
+                tracing::warn!(request.id = record.request_id, "a call record is too large to keep");
+                self.counts.dropped = self.counts.dropped.saturating_add(1);
+                continue;
+            }
+            self.next_sequence = self.next_sequence.saturating_add(1);
+            self.keep(record.sequence, &framed, now);
+        }
+        self.make_room();
+    }
+
+    /// The next records to send, at most `most`, all of one boot. `None` when everything was handed out.
+    pub fn next_batch(&mut self, most: usize) -> Option<Batch> {
+        loop {
+            let position = self.segments.iter().position(|segment| segment.id >= self.cursor.segment)?;
+            let segment = self.segments.get(position)?;
+            if segment.id > self.cursor.segment {
+                self.cursor = Cursor { segment: segment.id, offset: 0 };
+            }
+            if self.cursor.offset >= segment.bytes {
+                let following = self.segments.get(position + 1)?;
+                self.cursor = Cursor { segment: following.id, offset: 0 };
+                continue;
+            }
+            let records = self.read_some(position, most);
+            let Some(last) = records.last() else { continue };
+            let key = (last.boot_id.clone(), last.lane);
+            self.sent.insert(key, last.sequence);
+            return Some(Batch { boot_id: last.boot_id.clone(), records });
+        }
+    }
+
+    /// Hands out again whatever is not acknowledged: for a new connection.
+    pub fn rewind(&mut self) {
+        self.cursor = Cursor::default();
+    }
+
+    /// Everything of this boot and lane up to `sequence` is safe elsewhere. More than was handed out is not believed.
+    pub fn acknowledge(&mut self, boot_id: &str, lane: u32, sequence: u64) {
+        let key = (boot_id.to_owned(), lane);
+        let Some(sent) = self.sent.get(&key).copied() else { return };
+        let sequence = sequence.min(sent);
+        let acked = self.acked.entry(key).or_default();
+        *acked = sequence.max(*acked);
+        let acked = *acked;
+        let done = |segment: &Segment| {
+            segment.boot_id == boot_id && segment.lane == lane && segment.last <= acked && !segment.is_open
+        };
+        while let Some(position) = self.segments.iter().position(done) {
+            self.remove(position);
+        }
+    }
+
+    /// Removes the open segment when all of it is acknowledged, syncs it otherwise.
+    pub fn tidy(&mut self) {
+        let Some(position) = self.segments.iter().position(|segment| segment.is_open) else { return };
+        if self.waiting_in(position) == 0 {
+            self.remove(position);
+            return;
+        }
+        let Some(segment) = self.segments.get_mut(position) else { return };
+        if !segment.is_dirty || !matches!(segment.place, Place::Disk) {
+            return;
+        }
+        segment.is_dirty = false;
+        if let Err(error) = self.disk.sync(&segment.name) {
+            tracing::warn!(%error, segment = segment.name, "call records could not be synced to disk");
+        }
+    }
+
+    /// What happened so far.
+    pub fn counts(&self) -> SpoolCounts {
+        let waiting = (0..self.segments.len()).map(|position| self.waiting_in(position)).sum();
+        SpoolCounts { waiting, ..self.counts }
+    }
+
+    /// Takes over a segment of an earlier boot.
+    fn adopt(&mut self, name: &str) {
+        // Twice as much as any segment that was written under the same limits.
+        let most = self.limits.segment_bytes.saturating_mul(2).saturating_add(LONGEST_FRAME as u64);
+        let bytes = match self.disk.read(name, 0, most) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                tracing::warn!(%error, segment = name, "a segment of call records cannot be read; it is left alone");
+                self.counts.damaged = self.counts.damaged.saturating_add(1);
+                return;
+            }
+        };
+        let mut found: Option<Segment> = None;
+        let mut rest = bytes.as_slice();
+        while let Frame::Whole { payload, length } = next_frame(rest) {
+            rest = rest.get(length..).unwrap_or_default();
+            if let Ok(record) = CallRecord::decode(payload) {
+                extend(&mut found, name, self.next_segment, &record);
+            }
+        }
+        if next_frame(rest) == Frame::Damaged {
+            tracing::warn!(
+                segment = name,
+                bytes = rest.len(),
+                "the rest of a segment of call records is damaged"
+            );
+            self.counts.damaged = self.counts.damaged.saturating_add(1);
+        }
+        match found {
+            Some(mut segment) => {
+                segment.bytes = (bytes.len() - rest.len()) as u64;
+                self.next_segment += 1;
+                self.segments.push_back(segment);
+            }
+            None => self.remove_file(name),
+        }
+    }
+
+    /// Writes one framed record to the open segment, or to memory when the disk does not take it.
+    fn keep(&mut self, sequence: u64, framed: &[u8], now: Instant) {
+        let may_try = self.disk_failed_at.is_none_or(|at| now.saturating_duration_since(at) >= DISK_REST);
+        if may_try && self.disk_failed_at.is_some() {
+            self.move_memory_to_disk();
+        }
+        if may_try {
+            let position = self.open_segment(sequence, framed.len() as u64, true);
+            let name = self.segments.get(position).map(|segment| segment.name.clone()).unwrap_or_default();
+            match self.disk.append(&name, framed) {
+                Ok(()) => {
+                    if self.disk_failed_at.take().is_some() {
+                        tracing::info!("the disk takes call records again");
+                    }
+                    self.grow(position, sequence, framed);
+                    return;
+                }
+                Err(error) => self.disk_failed(&error, position, now),
+            }
+        }
+        let position = self.open_segment(sequence, framed.len() as u64, false);
+        self.grow(position, sequence, framed);
+    }
+
+    fn disk_failed(&mut self, error: &io::Error, position: usize, now: Instant) {
+        if self.disk_failed_at.is_none() {
+            tracing::error!(%error, "the disk takes no call records; they are kept in memory until it does");
+        }
+        self.disk_failed_at = Some(now);
+        // A segment that never got a record holds nothing to send.
+        if self.segments.get(position).is_some_and(|segment| segment.bytes == 0) {
+            self.remove(position);
+        } else if let Some(segment) = self.segments.get_mut(position) {
+            segment.is_open = false;
+        }
+    }
+
+    fn grow(&mut self, position: usize, sequence: u64, framed: &[u8]) {
+        let Some(segment) = self.segments.get_mut(position) else { return };
+        segment.last = sequence;
+        segment.bytes += framed.len() as u64;
+        segment.is_dirty = true;
+        if let Place::Memory(body) = &mut segment.place {
+            body.extend_from_slice(framed);
+        }
+    }
+
+    /// The segment at the end that has room, on disk or in memory as asked; a new one when there is none.
+    fn open_segment(&mut self, sequence: u64, length: u64, on_disk: bool) -> usize {
+        if let Some(segment) = self.segments.back_mut().filter(|segment| segment.is_open) {
+            let is_there = matches!(segment.place, Place::Disk) == on_disk;
+            if is_there && segment.bytes + length <= self.limits.segment_bytes {
+                return self.segments.len() - 1;
+            }
+            segment.is_open = false;
+            let (name, was_on_disk) = (segment.name.clone(), matches!(segment.place, Place::Disk));
+            if was_on_disk && let Err(error) = self.disk.sync(&name) {
+                tracing::warn!(%error, segment = name, "call records could not be synced to disk");
+            }
+        }
+        self.segments.push_back(Segment {
+            id: self.next_segment,
+            name: format!("{}-{LANE:03}-{sequence:020}.seg", self.boot_id),
+            boot_id: self.boot_id.clone(),
+            lane: LANE,
+            first: sequence,
+            last: sequence.saturating_sub(1),
+            bytes: 0,
+            place: if on_disk { Place::Disk } else { Place::Memory(Vec::new()) },
+            is_open: true,
+            is_dirty: false,
+        });
+        self.next_segment += 1;
+        self.segments.len() - 1
+    }
+
+    fn move_memory_to_disk(&mut self) {
+        for segment in &mut self.segments {
+            if let Place::Memory(body) = &segment.place {
+                if self.disk.append(&segment.name, body).is_err() {
+                    return;
+                }
+                segment.place = Place::Disk;
+                segment.is_open = false;
+            }
+        }
+    }
+
+    /// Drops the oldest records until both bounds hold. The newest segment stays.
+    fn make_room(&mut self) {
+        for (bound, on_disk) in [(self.limits.disk_bytes, true), (self.limits.memory_bytes, false)] {
+            let belongs = |segment: &Segment| matches!(segment.place, Place::Disk) == on_disk;
+            loop {
+                let used: u64 = self.segments.iter().filter(|one| belongs(one)).map(|one| one.bytes).sum();
+                let oldest = self.segments.iter().position(belongs);
+                let Some(position) =
+                    oldest.filter(|position| used > bound && position + 1 < self.segments.len())
+                else {
+                    break;
+                };
+                let lost = self.waiting_in(position);
+                self.counts.dropped = self.counts.dropped.saturating_add(lost);
+                tracing::warn!(records = lost, "the spool is full; its oldest call records are dropped");
+                self.remove(position);
+            }
+        }
+    }
+
+    fn remove(&mut self, position: usize) {
+        let Some(segment) = self.segments.remove(position) else { return };
+        if matches!(segment.place, Place::Disk) {
+            self.remove_file(&segment.name);
+        }
+    }
+
+    fn remove_file(&mut self, name: &str) {
+        if let Err(error) = self.disk.remove(name) {
+            tracing::warn!(%error, segment = name, "a segment of call records could not be removed");
+        }
+    }
+
+    fn waiting_in(&self, position: usize) -> u64 {
+        let Some(segment) = self.segments.get(position) else { return 0 };
+        let acked = self.acked.get(&(segment.boot_id.clone(), segment.lane)).copied().unwrap_or_default();
+        segment.last.saturating_sub(acked.max(segment.first.saturating_sub(1)))
+    }
+
+    /// Up to `most` unacknowledged records from the cursor on. An empty answer moved the cursor nevertheless.
+    fn read_some(&mut self, position: usize, most: usize) -> Vec<CallRecord> {
+        let Some(segment) = self.segments.get(position) else { return Vec::new() };
+        let acked = self.acked.get(&(segment.boot_id.clone(), segment.lane)).copied().unwrap_or_default();
+        let read = match &segment.place {
+            Place::Disk => self.disk.read(&segment.name, self.cursor.offset, READ_BYTES),
+            Place::Memory(body) => {
+                let from = usize::try_from(self.cursor.offset).unwrap_or(usize::MAX);
+                Ok(body.get(from..).unwrap_or_default().to_vec())
+            }
+        };
+        let bytes = read.unwrap_or_else(|error| {
+            tracing::warn!(%error, segment = segment.name, "call records could not be read back");
+            Vec::new()
+        });
+        let mut rest = bytes.as_slice();
+        let mut records = Vec::new();
+        while records.len() < most {
+            let Frame::Whole { payload, length } = next_frame(rest) else { break };
+            self.cursor.offset += length as u64;
+            rest = rest.get(length..).unwrap_or_default();
+            match CallRecord::decode(payload) {
+                Ok(record) if record.sequence > acked => records.push(record),
+                Ok(_) => {}
+                Err(_) => self.counts.damaged = self.counts.damaged.saturating_add(1),
+            }
+        }
+        if rest.len() == bytes.len() {
+            // Nothing readable where a frame should begin: the rest of this segment is gone.
+            self.counts.damaged = self.counts.damaged.saturating_add(1);
+            self.cursor.offset = segment.bytes;
+        }
+        records
+    }
+}
+
+/// Invariant of the reads above.
+const _: () = assert!(READ_BYTES > LONGEST_FRAME as u64);
+
+/// Notes one more record in a segment that is being taken over.
+fn extend(found: &mut Option<Segment>, name: &str, id: u64, record: &CallRecord) {
+    match found {
+        Some(segment) => segment.last = segment.last.max(record.sequence),
+        None => {
+            *found = Some(Segment {
+                id,
+                name: name.to_owned(),
+                boot_id: record.boot_id.clone(),
+                lane: record.lane,
+                first: record.sequence,
+                last: record.sequence,
+                bytes: 0,
+                place: Place::Disk,
+                is_open: false,
+                is_dirty: false,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
