@@ -1,0 +1,126 @@
+//! A call as it came in, and what is asked of its translation.
+//!
+//! The body stays untouched; only its envelope is read. How it goes out is `outbound`'s matter.
+
+use bytes::Bytes;
+
+use crate::{Dialect, Envelope, Fault, Operation, Request, anthropic, openai};
+
+/// A call as it came in.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// What the caller speaks.
+    pub dialect: Dialect,
+    /// What is asked.
+    pub operation: Operation,
+    /// What routing and accounting need to know.
+    pub envelope: Envelope,
+    /// The body, untouched.
+    pub body: Bytes,
+    pub(crate) created: u64,
+}
+
+impl Call {
+    /// Reads the envelope of a body in one pass.
+    ///
+    /// # Errors
+    /// The body is not one JSON object in UTF-8, is nested deeper than 128 levels, or lacks what every call has.
+    /// The fault names the place.
+    pub fn decode(dialect: Dialect, operation: Operation, body: Bytes) -> Result<Self, Fault> {
+        let envelope = Envelope::scan(dialect, operation, &body)?;
+        Ok(Self { dialect, operation, envelope, body, created: 0 })
+    }
+
+    /// Tells when the call was accepted, in Unix seconds: an OpenAI answer carries a creation time, and an Anthropic
+    /// provider does not give one.
+    #[must_use]
+    pub fn accepted_at(mut self, unix_seconds: u64) -> Self {
+        self.created = unix_seconds;
+        self
+    }
+
+    /// Reads the whole call into the canonical form; needed only on translation.
+    ///
+    /// # Errors
+    /// A field has the wrong shape (named in `param`), or the operation has no canonical form.
+    pub fn request(&self) -> Result<Request, Fault> {
+        match (self.operation, self.dialect) {
+            (Operation::Chat, Dialect::OpenAi) => openai::request::decode(&self.body),
+            (Operation::Chat, Dialect::Anthropic) => anthropic::request::decode(&self.body),
+            (Operation::Embeddings, _) => {
+                Err(Fault::unsupported("embeddings exist only in the OpenAI dialect"))
+            }
+        }
+    }
+}
+
+/// What to do with a field that the target has no word for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnUnsupported {
+    /// Refuse the call, naming the field.
+    #[default]
+    Refuse,
+    /// Leave the field out (or clamp it), and say so.
+    Drop,
+}
+
+/// The name an OpenAI-style provider has for the cap on output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MaxTokensField {
+    /// The old name, which most compatible servers know.
+    MaxTokens,
+    /// The name OpenAI asks for today; the default.
+    MaxCompletionTokens,
+}
+
+impl MaxTokensField {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::MaxTokens => "max_tokens",
+            Self::MaxCompletionTokens => "max_completion_tokens",
+        }
+    }
+}
+
+/// What is known about where the call goes.
+#[derive(Debug, Clone, Copy)]
+pub struct TargetShape<'a> {
+    /// What the provider speaks.
+    pub dialect: Dialect,
+    /// The provider's name for the model.
+    pub model: &'a str,
+    /// The model's limit, used where the dialect needs one and the caller gave none.
+    pub max_output_tokens: Option<u32>,
+    /// The provider's name for the cap on output; `None` leaves the caller's own on the same dialect.
+    pub max_tokens_field: Option<MaxTokensField>,
+    /// Whether the model reasons; `Some(false)` keeps reasoning fields from it.
+    pub reasoning: Option<bool>,
+    /// What to do with a field that the target has no word for.
+    pub on_unsupported: OnUnsupported,
+}
+
+impl<'a> TargetShape<'a> {
+    /// A target of which nothing else is known.
+    #[must_use]
+    pub fn new(dialect: Dialect, model: &'a str) -> Self {
+        Self {
+            dialect,
+            model,
+            max_output_tokens: None,
+            max_tokens_field: None,
+            reasoning: None,
+            on_unsupported: OnUnsupported::Refuse,
+        }
+    }
+}
+
+/// A call as it goes out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outbound {
+    /// The body.
+    pub body: Bytes,
+    /// Fields left out because the target has no word for them.
+    pub dropped: Vec<String>,
+    /// Fields given a value the caller did not choose: name and value.
+    pub defaulted: Vec<(String, String)>,
+}

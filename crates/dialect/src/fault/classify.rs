@@ -1,0 +1,295 @@
+//! Reads what a provider reports as an error and decides what kind of fault it is.
+//!
+//! The table is one for all dialects: status first, then the words that correct it.
+
+use std::{borrow::Cow, time::Duration};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Fault, FaultClass};
+use crate::{Dialect, civil};
+
+/// The longest message taken over from a provider, in characters.
+const MOST_MESSAGE: usize = 600;
+
+/// The parts of an error body that either dialect may have.
+#[derive(Debug, Default)]
+struct Report {
+    kind: String,
+    code: String,
+    status: Option<u16>,
+    message: String,
+    param: Option<String>,
+}
+
+/// Reads an error answer of a provider.
+///
+/// `header` gives a header of the answer by its lower-case name.
+#[must_use]
+pub fn decode_fault(
+    dialect: Dialect,
+    status: u16,
+    header: &dyn Fn(&str) -> Option<String>,
+    body: &[u8],
+) -> Fault {
+    let report = Report::read(body);
+    let mut fault = report.fault(status);
+    fault.retry_after = retry_after(dialect, fault.class, header);
+    fault.should_retry = match header("x-should-retry").as_deref().map(str::trim) {
+        Some("true") => Some(true),
+        Some("false") => Some(false),
+        _ => None,
+    };
+    fault
+}
+
+/// Reads an error that came inside a success: a record of a stream or a whole body.
+pub(crate) fn decode_in_band(body: &[u8]) -> Fault {
+    let report = Report::read(body);
+    let status = report.status.unwrap_or_else(|| status_of(&report.kind));
+    report.fault(status)
+}
+
+impl Report {
+    fn read(body: &[u8]) -> Self {
+        #[derive(Deserialize)]
+        struct Body {
+            error: Option<Value>,
+            message: Option<Value>,
+            detail: Option<Value>,
+            code: Option<Value>,
+            #[serde(rename = "type")]
+            kind: Option<Value>,
+        }
+        let Ok(body) = serde_json::from_slice::<Body>(body) else { return Self::default() };
+        let outer = Value::Object(
+            [("message", body.message.or(body.detail)), ("code", body.code), ("type", body.kind)]
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+                .collect(),
+        );
+        match body.error {
+            Some(Value::String(message)) => Self { message, ..Self::default() },
+            Some(error @ Value::Object(_)) => Self::from_value(&error),
+            _ => Self::from_value(&outer),
+        }
+    }
+
+    fn from_value(error: &Value) -> Self {
+        let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let number = error.get("code").or_else(|| error.get("status")).and_then(Value::as_u64);
+        let message = match error.get("message") {
+            Some(Value::String(message)) => message.clone(),
+            Some(other) if !other.is_null() => other.to_string(),
+            _ => String::new(),
+        };
+        let details =
+            error.get("details").and_then(|details| details.get("error_code")).and_then(Value::as_str);
+        Self {
+            kind: text("type"),
+            code: details.map_or_else(|| text("code"), str::to_owned),
+            status: number.and_then(|code| u16::try_from(code).ok()).filter(|code| (400..600).contains(code)),
+            message,
+            param: error.get("param").and_then(Value::as_str).map(str::to_owned),
+        }
+    }
+
+    fn says(&self, words: &[&str]) -> bool {
+        words.iter().any(|word| self.code == *word || self.kind == *word)
+    }
+
+    fn mentions(&self, phrases: &[&str]) -> bool {
+        let message = self.message.to_ascii_lowercase();
+        phrases.iter().any(|phrase| message.contains(phrase))
+    }
+
+    fn fault(&self, status: u16) -> Fault {
+        let class = self.class(status);
+        let code = self.stable_code(class);
+        let message = match class {
+            // A refused credential is often quoted in the message, and it is ours, not the caller's.
+            FaultClass::Credential => format!("the provider refused its credential ({status})"),
+            _ if self.message.is_empty() => format!("the provider answered with status {status}"),
+            _ => sanitise(&self.message),
+        };
+        let mut fault = Fault::new(class, code, message);
+        fault.param = self.param.as_deref().map(sanitise);
+        fault
+    }
+
+    fn class(&self, status: u16) -> FaultClass {
+        if self.is_exhausted(status) {
+            return FaultClass::QuotaExhausted;
+        }
+        if self.is_filtered(status) {
+            return FaultClass::Filtered;
+        }
+        if self.is_too_large(status) {
+            return FaultClass::TooLarge;
+        }
+        if self.says(&["overloaded_error"]) {
+            return FaultClass::Transient;
+        }
+        match status {
+            401 | 403 => FaultClass::Credential,
+            404 | 405 => FaultClass::NotFound,
+            429 => FaultClass::RateLimited,
+            408 | 409 | 424 | 425 | 498 => FaultClass::Transient,
+            400..=499 => self.class_of_refusal(),
+            _ => FaultClass::Transient,
+        }
+    }
+
+    /// Some providers wrap other failures in a 400.
+    fn class_of_refusal(&self) -> FaultClass {
+        if self.says(&["model_not_found", "not_found_error", "model_decommissioned"]) {
+            FaultClass::NotFound
+        } else if self.says(&["authentication_error", "invalid_api_key", "permission_error"]) {
+            FaultClass::Credential
+        } else if self.says(&["rate_limit_error", "rate_limit_exceeded"]) {
+            FaultClass::RateLimited
+        } else if self.says(&["server_error", "api_error", "internal_server_error", "timeout_error"]) {
+            FaultClass::Transient
+        } else {
+            FaultClass::Invalid
+        }
+    }
+
+    fn is_exhausted(&self, status: u16) -> bool {
+        let words = [
+            "insufficient_quota",
+            "billing_error",
+            "billing_hard_limit_reached",
+            "billing_not_active",
+            "enforced_spend_limit_reached",
+            "credit_exhausted",
+            "insufficient_credits",
+        ];
+        let phrases = ["credit balance is too low", "exceeded your current quota", "insufficient credits"];
+        status == 402 || self.says(&words) || ((400..500).contains(&status) && self.mentions(&phrases))
+    }
+
+    fn is_filtered(&self, status: u16) -> bool {
+        let words = ["content_filter", "content_policy_violation", "responsible_ai_policy_violation"];
+        (400..500).contains(&status)
+            && (self.says(&words)
+                || self.mentions(&["content filtering policy", "content management policy"]))
+    }
+
+    fn is_too_large(&self, status: u16) -> bool {
+        let words = ["context_length_exceeded", "request_too_large", "string_above_max_length"];
+        let phrases =
+            ["maximum context length", "prompt is too long", "context window", "exceed context limit"];
+        status == 413 || self.says(&words) || (status == 400 && self.mentions(&phrases))
+    }
+
+    /// The provider's word when it is a plain identifier, since words become metric labels; ours otherwise.
+    fn stable_code(&self, class: FaultClass) -> Cow<'static, str> {
+        let plain = |word: &&String| {
+            (1..=48).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+        };
+        match [&self.code, &self.kind].into_iter().find(plain) {
+            Some(word) => Cow::Owned(word.clone()),
+            None => Cow::Borrowed(class.code()),
+        }
+    }
+}
+
+impl FaultClass {
+    /// The code of a fault that brought none.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Transient => "provider_failed",
+            Self::RateLimited => "rate_limit_exceeded",
+            Self::QuotaExhausted => "insufficient_quota",
+            Self::Credential => "credential_refused",
+            Self::NotFound => "not_found",
+            Self::TooLarge => "request_too_large",
+            Self::Invalid => "invalid_request",
+            Self::Filtered => "content_filter",
+            Self::Unsupported => "unsupported",
+        }
+    }
+}
+
+/// The status an in-band error stands for.
+fn status_of(kind: &str) -> u16 {
+    match kind {
+        "invalid_request_error" => 400,
+        "authentication_error" => 401,
+        "billing_error" | "insufficient_quota" => 402,
+        "permission_error" => 403,
+        "not_found_error" => 404,
+        "request_too_large" => 413,
+        "rate_limit_error" | "requests" | "tokens" | "rate_limit_exceeded" => 429,
+        "timeout_error" => 504,
+        "overloaded_error" => 529,
+        _ => 500,
+    }
+}
+
+/// How long the provider asks to wait: its own header first, then the reset of a limit that is used up.
+fn retry_after(
+    dialect: Dialect,
+    class: FaultClass,
+    header: &dyn Fn(&str) -> Option<String>,
+) -> Option<Duration> {
+    let number = |name: &str, unit: f64| civil::seconds(header(name)?.trim().parse::<f64>().ok()? * unit);
+    let now = || civil::parse_http_date(&header("date")?);
+    let at = |time: Option<u64>| Some(Duration::from_secs(time?.saturating_sub(now()?)));
+    let asked = number("retry-after-ms", 0.001)
+        .or_else(|| number("retry-after", 1.0))
+        .or_else(|| at(civil::parse_http_date(header("retry-after")?.trim())));
+    if asked.is_some() || class != FaultClass::RateLimited {
+        return asked;
+    }
+    let is_spent = |name: String| header(&name).is_some_and(|left| left.trim() == "0");
+    let resets =
+        ["requests", "tokens", "input-tokens", "output-tokens"].into_iter().filter_map(
+            |what| match dialect {
+                Dialect::OpenAi if is_spent(format!("x-ratelimit-remaining-{what}")) => {
+                    civil::parse_duration(&header(&format!("x-ratelimit-reset-{what}"))?)
+                }
+                Dialect::Anthropic if is_spent(format!("anthropic-ratelimit-{what}-remaining")) => {
+                    at(civil::parse_rfc3339(header(&format!("anthropic-ratelimit-{what}-reset"))?.trim()))
+                }
+                Dialect::OpenAi | Dialect::Anthropic => None,
+            },
+        );
+    resets.max()
+}
+
+/// A provider's message without anything that looks like a credential, and not too long.
+pub(crate) fn sanitise(message: &str) -> String {
+    let mut clean = String::with_capacity(message.len().min(MOST_MESSAGE));
+    let mut rest = message;
+    while !rest.is_empty() {
+        let end = rest.find(is_border).unwrap_or(rest.len());
+        let (word, tail) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        clean.push_str(if looks_secret(word) { "[redacted]" } else { word });
+        let mut tail_chars = tail.chars();
+        clean.extend(tail_chars.next().map(|c| if c.is_control() { ' ' } else { c }));
+        rest = tail_chars.as_str();
+        if clean.chars().count() > MOST_MESSAGE {
+            clean = clean.chars().take(MOST_MESSAGE).chain(['…']).collect();
+            break;
+        }
+    }
+    clean
+}
+
+fn is_border(c: char) -> bool {
+    !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '*' | '.' | '/' | '+'))
+}
+
+fn looks_secret(word: &str) -> bool {
+    const PREFIXES: [&str; 12] =
+        ["sk-", "sk_", "rk-", "pk-", "gsk_", "xai-", "AIza", "fd_", "fda_", "org-", "csk-", "pa-"];
+    let is_long = word.len() >= 32
+        && !word.contains(['/', '.'])
+        && word.bytes().any(|b| b.is_ascii_digit())
+        && word.bytes().any(|b| b.is_ascii_alphabetic());
+    is_long || (word.len() >= 8 && PREFIXES.iter().any(|prefix| word.starts_with(prefix)))
+}

@@ -1,0 +1,277 @@
+//! Reading JSON objects field by field and writing them in a stated order, without a tree.
+//!
+//! Values the canonical form has no word for stay as they were written. It must not know any dialect.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Serialize,
+    de::{Deserializer, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use crate::{Fault, canonical::Extra, canonical::Json};
+
+/// More fields than any real object of either dialect has; bounds the search for duplicates.
+const MOST_FIELDS: usize = 256;
+
+/// An object whose fields are taken one by one; what is left at the end was not understood.
+#[derive(Debug)]
+pub(crate) struct Object<'a> {
+    fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+    /// Where it stands in the call, for faults.
+    pub(crate) place: String,
+}
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
+                while let Some((Key(name), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
+                    if fields.len() >= MOST_FIELDS {
+                        return Err(serde::de::Error::custom("too many fields in one object"));
+                    }
+                    if fields.iter().any(|(known, _)| *known == name) {
+                        return Err(serde::de::Error::custom(format_args!("duplicate field `{name}`")));
+                    }
+                    fields.push((name, value));
+                }
+                Ok(Object { fields, place: String::new() })
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a field name")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+impl<'a> Object<'a> {
+    /// Reads a whole body.
+    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Fault> {
+        serde_json::from_slice(body)
+            .map_err(|error| Fault::invalid(format!("the body is not understood: {error}")))
+    }
+
+    /// Reads a value that must be an object.
+    pub(crate) fn read(value: &'a RawValue, place: impl Into<String>) -> Result<Self, Fault> {
+        let place = place.into();
+        match serde_json::from_str::<Self>(value.get()) {
+            Ok(object) => Ok(Self { place, ..object }),
+            Err(error) => Err(Fault::invalid(format!("`{place}` must be an object: {error}")).at(place)),
+        }
+    }
+
+    /// The place of a field, for faults.
+    pub(crate) fn place_of(&self, name: &str) -> String {
+        if self.place.is_empty() { name.to_owned() } else { format!("{}.{name}", self.place) }
+    }
+
+    /// Takes a field; a `null` is as good as none.
+    pub(crate) fn take(&mut self, name: &str) -> Option<&'a RawValue> {
+        let at = self.fields.iter().position(|(known, _)| known == name)?;
+        let (_, value) = self.fields.remove(at);
+        (value.get() != "null").then_some(value)
+    }
+
+    /// Whether a field is there and not `null`.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.fields.iter().any(|(known, value)| known == name && value.get() != "null")
+    }
+
+    /// Takes a field of a type.
+    pub(crate) fn take_as<T: Deserialize<'a>>(&mut self, name: &str, what: &str) -> Result<Option<T>, Fault> {
+        self.take(name)
+            .map(|value| serde_json::from_str(value.get()).map_err(|_error| self.wrong(name, what)))
+            .transpose()
+    }
+
+    /// Takes a text.
+    pub(crate) fn take_string(&mut self, name: &str) -> Result<Option<String>, Fault> {
+        self.take_as(name, "a string")
+    }
+
+    /// Takes a text that must be there.
+    pub(crate) fn need_string(&mut self, name: &str) -> Result<String, Fault> {
+        self.take_string(name)?.ok_or_else(|| self.wrong(name, "a string"))
+    }
+
+    /// Takes the elements of an array; none when the field is missing.
+    pub(crate) fn take_array(&mut self, name: &str) -> Result<Vec<&'a RawValue>, Fault> {
+        Ok(self.take_as(name, "an array")?.unwrap_or_default())
+    }
+
+    /// Takes an object.
+    pub(crate) fn take_object(&mut self, name: &str) -> Result<Option<Self>, Fault> {
+        let place = self.place_of(name);
+        self.take(name).map(|value| Self::read(value, place)).transpose()
+    }
+
+    /// What was not taken. A `null` says nothing and is left out.
+    pub(crate) fn rest(self) -> Extra {
+        let kept = self.fields.into_iter().filter(|(_, value)| value.get() != "null");
+        kept.map(|(name, value)| (name.into_owned(), Json::new(value))).collect()
+    }
+
+    /// The fault of a field with the wrong shape.
+    pub(crate) fn wrong(&self, name: &str, what: &str) -> Fault {
+        let place = self.place_of(name);
+        Fault::invalid(format!("`{place}` must be {what}")).at(place)
+    }
+}
+
+/// Whether a raw value is a text.
+pub(crate) fn is_string(value: &RawValue) -> bool {
+    value.get().starts_with('"')
+}
+
+/// Writes one object into fresh bytes.
+pub(crate) fn object(write: impl FnOnce(&mut ObjectWriter<'_>)) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    write_object(&mut out, write);
+    out
+}
+
+/// Writes one object at the end of some bytes.
+pub(crate) fn write_object(out: &mut Vec<u8>, write: impl FnOnce(&mut ObjectWriter<'_>)) {
+    out.push(b'{');
+    write(&mut ObjectWriter { out, first: true });
+    out.push(b'}');
+}
+
+/// Writes the fields of an object in order.
+#[derive(Debug)]
+pub(crate) struct ObjectWriter<'a> {
+    out: &'a mut Vec<u8>,
+    first: bool,
+}
+
+impl ObjectWriter<'_> {
+    fn key(&mut self, name: &str) {
+        if !self.first {
+            self.out.push(b',');
+        }
+        self.first = false;
+        write_value(self.out, name);
+        self.out.push(b':');
+    }
+
+    pub(crate) fn string(&mut self, name: &str, text: &str) {
+        self.key(name);
+        write_value(self.out, text);
+    }
+
+    pub(crate) fn opt_string(&mut self, name: &str, text: Option<&str>) {
+        self.key(name);
+        write_value(self.out, &text);
+    }
+
+    pub(crate) fn bool(&mut self, name: &str, value: bool) {
+        self.key(name);
+        write_value(self.out, &value);
+    }
+
+    pub(crate) fn number(&mut self, name: &str, value: u64) {
+        self.key(name);
+        write_value(self.out, &value);
+    }
+
+    pub(crate) fn float(&mut self, name: &str, value: f64) {
+        self.key(name);
+        write_value(self.out, &value);
+    }
+
+    pub(crate) fn null(&mut self, name: &str) {
+        self.raw(name, "null");
+    }
+
+    /// Writes a text that is JSON already.
+    pub(crate) fn raw(&mut self, name: &str, json: &str) {
+        self.key(name);
+        self.out.extend_from_slice(json.as_bytes());
+    }
+
+    pub(crate) fn extra(&mut self, extra: &Extra) {
+        for (name, value) in extra {
+            self.raw(name, value.text());
+        }
+    }
+
+    pub(crate) fn object(&mut self, name: &str, write: impl FnOnce(&mut ObjectWriter<'_>)) {
+        self.key(name);
+        write_object(self.out, write);
+    }
+
+    pub(crate) fn array(&mut self, name: &str, write: impl FnOnce(&mut ArrayWriter<'_>)) {
+        self.key(name);
+        self.out.push(b'[');
+        write(&mut ArrayWriter { out: self.out, first: true });
+        self.out.push(b']');
+    }
+}
+
+/// Writes the elements of an array in order.
+#[derive(Debug)]
+pub(crate) struct ArrayWriter<'a> {
+    out: &'a mut Vec<u8>,
+    first: bool,
+}
+
+impl ArrayWriter<'_> {
+    fn next(&mut self) {
+        if !self.first {
+            self.out.push(b',');
+        }
+        self.first = false;
+    }
+
+    pub(crate) fn object(&mut self, write: impl FnOnce(&mut ObjectWriter<'_>)) {
+        self.next();
+        write_object(self.out, write);
+    }
+
+    pub(crate) fn string(&mut self, text: &str) {
+        self.next();
+        write_value(self.out, text);
+    }
+
+    pub(crate) fn raw(&mut self, json: &str) {
+        self.next();
+        self.out.extend_from_slice(json.as_bytes());
+    }
+}
+
+fn write_value<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+    // Texts, numbers and booleans always have a JSON form, and a vector takes every byte.
+    let written = serde_json::to_writer(out, value);
+    debug_assert!(written.is_ok(), "a plain value did not become JSON");
+}
