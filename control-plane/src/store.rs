@@ -14,7 +14,11 @@
 
 pub mod keys;
 pub mod memory;
+pub mod sqlite;
 mod url;
+
+#[cfg(test)]
+mod conformance;
 
 use std::fmt::Debug;
 use std::future::Future;

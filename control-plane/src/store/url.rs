@@ -9,6 +9,7 @@ use std::time::Duration;
 use lifecycle::{Clock, TaskKind, Tasks};
 
 use super::memory::MemoryStore;
+use super::sqlite::SqliteStore;
 use super::{Store, StoreError};
 
 /// How often leases are looked at when nobody calls the store.
@@ -146,7 +147,24 @@ pub async fn open(url: &StoreUrl, clock: Clock, tasks: &Tasks) -> Result<Arc<dyn
             });
             Ok(store)
         }
-        StoreUrl::Sqlite { .. } | StoreUrl::Etcd { .. } => Err(StoreError::Refused {
+        StoreUrl::Sqlite { path } => {
+            let store = Arc::new(SqliteStore::open(path.clone(), clock, tasks).await?);
+            let leases = Arc::downgrade(&store);
+            tasks.spawn("sqlite-store-leases", TaskKind::Disposable, async move {
+                while let Some(store) = leases.upgrade() {
+                    if let Err(error) = store.expire_leases().await {
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "ended leases could not be deleted"
+                        );
+                    }
+                    drop(store);
+                    tokio::time::sleep(LEASE_TICK).await;
+                }
+            });
+            Ok(store)
+        }
+        StoreUrl::Etcd { .. } => Err(StoreError::Refused {
             message: format!("store `{url}` is not supported by this build"),
             source: None,
         }),
