@@ -10,4 +10,8 @@
 pub mod control;
 pub mod exchange;
 pub mod failure;
+pub mod listener;
+pub mod settings;
 pub mod upstream;
+
+pub use settings::Settings;

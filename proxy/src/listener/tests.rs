@@ -1,0 +1,151 @@
+//! The promises of the listener, over real sockets.
+
+use http_body_util::Full;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{Notify, mpsc};
+
+use super::*;
+
+const ONE: NonZeroUsize = NonZeroUsize::MIN;
+
+fn any_port() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+fn patience() -> Patience {
+    Patience { connections: 8, header: Duration::from_secs(20), drain: Duration::from_secs(5) }
+}
+
+/// Serves one socket on the test's own runtime. Each call is announced, then waits for its permission.
+struct World {
+    address: SocketAddr,
+    trigger: lifecycle::DrainTrigger,
+    tasks: Tasks,
+    permission: Arc<Notify>,
+    announced: mpsc::Receiver<()>,
+}
+
+impl World {
+    fn start(patience: Patience) -> Self {
+        let bound = bind(any_port(), ONE, "--listen").unwrap();
+        let address = bound.address;
+        let (trigger, drain) = lifecycle::drain::new();
+        let (tasks, permission) = (Tasks::new(), Arc::new(Notify::new()));
+        let (announce, announced) = mpsc::channel(16);
+        let service = {
+            let permission = Arc::clone(&permission);
+            move |_lane| {
+                let (permission, announce) = (Arc::clone(&permission), announce.clone());
+                service_fn(move |_request: Request<Incoming>| {
+                    let (permission, announce) = (Arc::clone(&permission), announce.clone());
+                    async move {
+                        announce.send(()).await.unwrap();
+                        permission.notified().await;
+                        Ok(Response::new(Full::new(Bytes::from_static(b"done"))))
+                    }
+                })
+            }
+        };
+        let service = Arc::new(service(0));
+        let service = service_fn(move |request| service.call(request));
+        let cloneable = Shared(Arc::new(service));
+        tasks.spawn(
+            "listener",
+            TaskKind::Background,
+            serve(bound.into_single().unwrap(), cloneable, patience, drain, tasks.child()),
+        );
+        Self { address, trigger, tasks, permission, announced }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+}
+
+struct Shared<S>(Arc<S>);
+
+impl<S> Clone for Shared<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Shared<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.0.call(request)
+    }
+}
+
+const CALL: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+
+async fn read_all(mut stream: TcpStream) -> String {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+#[tokio::test]
+async fn draining_lets_the_call_under_way_finish_and_accepts_no_other() {
+    let mut world = World::start(patience());
+    let mut caller = world.connect().await;
+    caller.write_all(CALL).await.unwrap();
+    world.announced.recv().await.unwrap();
+
+    let drained = tokio::task::spawn_blocking({
+        let handle = tokio::runtime::Handle::current();
+        move || handle.block_on(world.trigger.drain())
+    });
+    // The listener is closed once a new connection is refused or reset; until then the kernel may still complete one.
+    while TcpStream::connect(world.address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    world.permission.notify_one();
+    let answer = read_all(caller).await;
+    assert!(answer.contains("done"), "{answer}");
+    drained.await.unwrap();
+    world.tasks.shutdown(Duration::from_secs(5)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_says_nothing_is_let_go() {
+    let world = World::start(patience());
+    for said in [&b""[..], b"PRI", b"GET / HTTP/1.1\r\nhost:"] {
+        let mut caller = world.connect().await;
+        caller.write_all(said).await.unwrap();
+        let mut rest = Vec::new();
+        // The paused clock runs ahead as soon as everyone waits.
+        let ended = tokio::time::timeout(Duration::from_secs(60), caller.read_to_end(&mut rest)).await;
+        assert!(ended.is_ok(), "{said:?} was kept");
+    }
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_until_one_ends() {
+    let mut world = World::start(Patience { connections: 1, ..patience() });
+    let first = world.connect().await;
+    let mut second = world.connect().await;
+    second.write_all(CALL).await.unwrap();
+    assert!(world.announced.try_recv().is_err());
+    drop(first);
+    world.announced.recv().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named_with_the_flag_that_changes_it() {
+    let taken = bind(any_port(), ONE, "--listen").unwrap();
+    for lanes in [1, 2] {
+        let error = bind(taken.address, NonZeroUsize::new(lanes).unwrap(), "--listen").unwrap_err();
+        assert!(matches!(error, ListenError::InUse { .. }), "{error}");
+        assert!(
+            error.to_string().contains("--listen") && error.to_string().contains(&taken.address.to_string())
+        );
+    }
+    // Lanes share their port with each other, not with another proxy's lanes.
+    let lanes = bind(any_port(), NonZeroUsize::new(2).unwrap(), "--listen").unwrap();
+    assert!(bind(lanes.address, NonZeroUsize::new(2).unwrap(), "--listen").is_err());
+    assert_eq!(lanes.sockets.len(), 2);
+}
