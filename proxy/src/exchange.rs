@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dialect::Usage;
 use lifecycle::Clock;
 use tokio::time::Instant;
 
@@ -77,7 +78,7 @@ pub struct Record {
     /// Why the model stopped, where known.
     pub stop_reason: Cow<'static, str>,
     /// What was used.
-    pub tokens: Tokens,
+    pub tokens: Usage,
     /// True when the provider gave no usage and the proxy counted.
     pub estimated: bool,
     /// Nano-USD. Meaningless unless `priced`.
@@ -86,21 +87,6 @@ pub struct Record {
     pub priced: bool,
     /// Why the call went where it went.
     pub decision: Decision,
-}
-
-/// Tokens by class.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tokens {
-    /// Uncached input.
-    pub input: u64,
-    /// Input read from the provider's cache.
-    pub cache_read: u64,
-    /// Input written to the provider's cache.
-    pub cache_write: u64,
-    /// Output, reasoning included.
-    pub output: u64,
-    /// Part of `output`.
-    pub reasoning: u64,
 }
 
 /// Why a call went where it went.

@@ -10,6 +10,7 @@
 pub mod control;
 pub mod exchange;
 pub mod failure;
+pub mod frontend;
 pub mod listener;
 pub mod settings;
 pub mod upstream;

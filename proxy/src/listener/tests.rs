@@ -1,5 +1,7 @@
 //! The promises of the listener, over real sockets.
 
+use std::pin::Pin;
+
 use http_body_util::Full;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc};
@@ -32,27 +34,11 @@ impl World {
         let (trigger, drain) = lifecycle::drain::new();
         let (tasks, permission) = (Tasks::new(), Arc::new(Notify::new()));
         let (announce, announced) = mpsc::channel(16);
-        let service = {
-            let permission = Arc::clone(&permission);
-            move |_lane| {
-                let (permission, announce) = (Arc::clone(&permission), announce.clone());
-                service_fn(move |_request: Request<Incoming>| {
-                    let (permission, announce) = (Arc::clone(&permission), announce.clone());
-                    async move {
-                        announce.send(()).await.unwrap();
-                        permission.notified().await;
-                        Ok(Response::new(Full::new(Bytes::from_static(b"done"))))
-                    }
-                })
-            }
-        };
-        let service = Arc::new(service(0));
-        let service = service_fn(move |request| service.call(request));
-        let cloneable = Shared(Arc::new(service));
+        let service = Waiting { permission: Arc::clone(&permission), announce };
         tasks.spawn(
             "listener",
             TaskKind::Background,
-            serve(bound.into_single().unwrap(), cloneable, patience, drain, tasks.child()),
+            serve(bound.into_single().unwrap(), service, patience, drain, tasks.child()),
         );
         Self { address, trigger, tasks, permission, announced }
     }
@@ -62,21 +48,25 @@ impl World {
     }
 }
 
-struct Shared<S>(Arc<S>);
-
-impl<S> Clone for Shared<S> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
+/// Announces each call, waits for its permission and answers.
+#[derive(Clone)]
+struct Waiting {
+    permission: Arc<Notify>,
+    announce: mpsc::Sender<()>,
 }
 
-impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Shared<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
+impl Service<Request<Incoming>> for Waiting {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.0.call(request)
+    fn call(&self, _request: Request<Incoming>) -> Self::Future {
+        let world = self.clone();
+        Box::pin(async move {
+            world.announce.send(()).await.unwrap();
+            world.permission.notified().await;
+            Ok(Response::new(Full::new(Bytes::from_static(b"done"))))
+        })
     }
 }
 
