@@ -1,0 +1,91 @@
+//! What an endpoint gets and hands back: between the server, which knows HTTP, and the dialects, which know their JSON.
+
+use bytes::Bytes;
+
+use crate::behaviour::Behaviour;
+use crate::body::{Event, OddEvents};
+use crate::ledger::Billed;
+
+/// What an answer depends on beside the request itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facts<'a> {
+    /// A hash of the request's body.
+    pub(crate) seed: u64,
+    /// The how-manieth call this is.
+    pub(crate) number: u64,
+    pub(crate) unix_seconds: u64,
+    /// The model asked for, without its `@…`.
+    pub(crate) model: &'a str,
+    pub(crate) behaviour: &'a Behaviour,
+}
+
+impl Facts<'_> {
+    /// An id that is the same for the same request at the same place in the order of calls.
+    pub(crate) fn id(&self, prefix: &str) -> String {
+        format!("{prefix}{:016x}{:08x}", self.seed, self.number)
+    }
+
+    /// The id of a part, such as one of several tool calls.
+    pub(crate) fn part_id(&self, prefix: &str, part: usize) -> String {
+        format!("{prefix}{:016x}{:06x}{part:02x}", self.seed, self.number)
+    }
+}
+
+/// A good answer.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) content: Content,
+    pub(crate) billed: Billed,
+}
+
+#[derive(Debug)]
+pub(crate) enum Content {
+    Whole(Bytes),
+    Stream(Vec<Event>, OddEvents),
+}
+
+/// A bad one, before a dialect gives it its shape.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    /// Instead of the usual type for the status.
+    pub(crate) kind: Option<String>,
+    /// Instead of the usual code for the status.
+    pub(crate) code: Option<String>,
+    pub(crate) param: Option<String>,
+    pub(crate) message: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: u16, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), ..Self::default() }
+    }
+
+    /// The request is wrong, at `param`.
+    pub(crate) fn invalid(param: &str, message: impl Into<String>) -> Self {
+        Self { param: Some(param.to_owned()), ..Self::new(400, message) }
+    }
+
+    /// The error that a behaviour asks for.
+    pub(crate) fn scripted(status: u16, behaviour: &Behaviour) -> Self {
+        Self {
+            kind: behaviour.error_type.clone(),
+            code: behaviour.error_code.clone(),
+            ..Self::new(status, format!("simulated error {status}"))
+        }
+    }
+}
+
+/// Pieces of about `size` characters, for arguments that arrive in fragments.
+pub(crate) fn fragments(text: &str, size: usize) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let cut = rest.char_indices().nth(size).map_or(rest.len(), |(position, _)| position);
+        let (fragment, tail) = rest.split_at_checked(cut)?;
+        rest = tail;
+        Some(fragment)
+    })
+}

@@ -1,0 +1,335 @@
+//! `POST /v1/chat/completions`: what is read, what is refused, and the whole answer. The stream is next door.
+
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::answer::{Content, Facts, Made, Refusal};
+use crate::behaviour::Behaviour;
+use crate::ledger::Billed;
+use crate::openai::chat_stream;
+use crate::reply::{self, Ask, Choice, Finish, Reply, Tool, tokens_of};
+
+/// What the answer depends on; everything else in the request is accepted and ignored.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ChatRequest {
+    pub(crate) model: String,
+    messages: Vec<Message>,
+    #[serde(default)]
+    pub(crate) stream: Option<bool>,
+    stream_options: Option<StreamOptions>,
+    max_tokens: Option<u64>,
+    max_completion_tokens: Option<u64>,
+    n: Option<u32>,
+    stop: Option<Stop>,
+    tools: Option<Vec<ToolOffer>>,
+    tool_choice: Option<Value>,
+    parallel_tool_calls: Option<bool>,
+    response_format: Option<Value>,
+    reasoning_effort: Option<String>,
+    temperature: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct StreamOptions {
+    include_usage: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Stop {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(Debug, Deserialize)]
+struct ToolOffer {
+    function: Option<FunctionOffer>,
+}
+
+#[derive(Debug, Deserialize)]
+struct FunctionOffer {
+    name: String,
+    #[serde(default)]
+    parameters: Value,
+}
+
+#[derive(Debug, Deserialize)]
+struct Message {
+    role: String,
+    content: Option<Words>,
+    tool_calls: Option<Vec<EarlierCall>>,
+    tool_call_id: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct EarlierCall {
+    id: String,
+    function: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Words {
+    Text(String),
+    Parts(Vec<Part>),
+}
+
+#[derive(Debug, Deserialize)]
+struct Part {
+    r#type: String,
+    text: Option<String>,
+}
+
+/// What an image costs, whatever its size.
+const IMAGE_TOKENS: u64 = 85;
+
+/// What a reasoning request spends on thinking.
+const REASONING_TOKENS: u64 = 16;
+
+/// What every message costs beside its text.
+const MESSAGE_TOKENS: u64 = 4;
+
+impl ChatRequest {
+    /// Reads a body, refusing what OpenAI refuses.
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, Refusal> {
+        let request: Self = serde_json::from_slice(body).map_err(|error| {
+            Refusal::new(400, format!("We could not parse the JSON body of your request: {error}"))
+        })?;
+        request.check()?;
+        Ok(request)
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        if self.messages.is_empty() {
+            return Err(Refusal::invalid(
+                "messages",
+                "Invalid 'messages': empty array. Expected at least 1 message.",
+            ));
+        }
+        if self.temperature.is_some_and(|temperature| !(0.0..=2.0).contains(&temperature)) {
+            return Err(Refusal::invalid(
+                "temperature",
+                "Invalid 'temperature': expected a value between 0 and 2.",
+            ));
+        }
+        if self.stream_options.is_some() && self.stream != Some(true) {
+            let message = "The 'stream_options' parameter is only allowed when 'stream' is enabled.";
+            return Err(Refusal::invalid("stream_options", message));
+        }
+        if self.tools.as_ref().is_some_and(Vec::is_empty) {
+            return Err(Refusal::invalid("tools", "Invalid 'tools': empty array. Expected at least 1 tool."));
+        }
+        if self.n.is_some_and(|n| !(1..=128).contains(&n)) {
+            return Err(Refusal::invalid("n", "Invalid 'n': expected a value between 1 and 128."));
+        }
+        self.check_order()
+    }
+
+    /// Tool results answer the calls right before them, all of them and nothing else.
+    fn check_order(&self) -> Result<(), Refusal> {
+        let mut open: Vec<&str> = Vec::new();
+        for (position, message) in self.messages.iter().enumerate() {
+            let at = format!("messages.[{position}].role");
+            match message.role.as_str() {
+                "tool" => {
+                    let id = message.tool_call_id.as_deref().unwrap_or_default();
+                    let Some(found) = open.iter().position(|call| *call == id) else {
+                        let message = "Invalid parameter: messages with role 'tool' must be a response to a preceding message with 'tool_calls'.";
+                        return Err(Refusal::invalid(&at, message));
+                    };
+                    open.remove(found);
+                }
+                "system" | "developer" | "user" | "assistant" | "function" => {
+                    refuse_unanswered(&at, &open)?;
+                    open = message.tool_calls.iter().flatten().map(|call| call.id.as_str()).collect();
+                }
+                other => return Err(Refusal::invalid(&at, format!("Invalid value: '{other}'."))),
+            }
+        }
+        refuse_unanswered("messages", &open)
+    }
+
+    pub(crate) fn wants_usage(&self) -> bool {
+        self.stream_options.as_ref().and_then(|options| options.include_usage) == Some(true)
+    }
+
+    /// The answer.
+    pub(crate) fn answer(&self, facts: &Facts<'_>) -> Made {
+        let stops: &[String] = match &self.stop {
+            Some(Stop::One(stop)) => std::slice::from_ref(stop),
+            Some(Stop::Many(stops)) => stops,
+            None => &[],
+        };
+        let reply = reply::reply(&self.ask(stops), facts.behaviour);
+        let choices = self.n.unwrap_or(1);
+        let billed = for_choices(&reply.billed, choices);
+        let content = if self.stream == Some(true) {
+            let (events, odd) = chat_stream::events(self, &reply, choices, facts, &billed);
+            Content::Stream(events, odd)
+        } else {
+            Content::Whole(whole(&reply, choices, facts, &billed).to_string().into())
+        };
+        Made { content, billed }
+    }
+
+    fn ask<'a>(&'a self, stops: &'a [String]) -> Ask<'a> {
+        let last = self.messages.last();
+        let is_reasoning = self.reasoning_effort.as_deref().is_some_and(|effort| effort != "none");
+        Ask {
+            last_text: self
+                .messages
+                .iter()
+                .rfind(|message| message.role == "user")
+                .map(Message::text)
+                .unwrap_or_default(),
+            tool_result: last.filter(|message| message.role == "tool").map(Message::text),
+            tools: self.offers().map(|offer| Tool { name: &offer.name, schema: &offer.parameters }).collect(),
+            choice: choice(self.tool_choice.as_ref()),
+            max_calls: if self.parallel_tool_calls == Some(false) { 1 } else { usize::MAX },
+            input_tokens: self.input_tokens(),
+            max_tokens: self.max_completion_tokens.or(self.max_tokens),
+            stops,
+            schema: self.schema(),
+            reasoning_tokens: if is_reasoning { REASONING_TOKENS } else { 0 },
+        }
+    }
+
+    fn offers(&self) -> impl Iterator<Item = &FunctionOffer> {
+        self.tools.iter().flatten().filter_map(|offer| offer.function.as_ref())
+    }
+
+    fn schema(&self) -> Option<&Value> {
+        let format = self.response_format.as_ref()?;
+        match format.get("type").and_then(Value::as_str) {
+            Some("json_schema") => format.pointer("/json_schema/schema"),
+            Some("json_object") => Some(&ANY_OBJECT),
+            _ => None,
+        }
+    }
+
+    fn input_tokens(&self) -> u64 {
+        let messages: u64 = self.messages.iter().map(Message::tokens).sum();
+        let tools: u64 = self
+            .offers()
+            .map(|offer| tokens_of(&offer.name) + tokens_of(&offer.parameters.to_string()))
+            .sum();
+        messages + tools
+    }
+}
+
+/// `{"type": "json_object"}` names no schema: any object will do.
+static ANY_OBJECT: LazyLock<Value> = LazyLock::new(|| json!({"properties": {"answer": {"type": "string"}}}));
+
+impl Message {
+    fn text(&self) -> String {
+        match &self.content {
+            Some(Words::Text(text)) => text.clone(),
+            Some(Words::Parts(parts)) => parts.iter().filter_map(|part| part.text.as_deref()).collect(),
+            None => String::new(),
+        }
+    }
+
+    fn tokens(&self) -> u64 {
+        let content = match &self.content {
+            Some(Words::Text(text)) => tokens_of(text),
+            Some(Words::Parts(parts)) => parts.iter().map(Part::tokens).sum(),
+            None => 0,
+        };
+        let calls = self.tool_calls.iter().flatten().filter_map(|call| call.function.as_ref());
+        MESSAGE_TOKENS + content + calls.map(|function| tokens_of(&function.to_string())).sum::<u64>()
+    }
+}
+
+impl Part {
+    fn tokens(&self) -> u64 {
+        let image = if self.r#type == "image_url" { IMAGE_TOKENS } else { 0 };
+        image + self.text.as_deref().map_or(0, tokens_of)
+    }
+}
+
+fn refuse_unanswered(at: &str, open: &[&str]) -> Result<(), Refusal> {
+    if open.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'. The following tool_call_ids did not have response messages: {}",
+        open.join(", ")
+    );
+    Err(Refusal::invalid(at, message))
+}
+
+fn choice(choice: Option<&Value>) -> Choice {
+    match choice {
+        Some(Value::String(word)) if word == "none" => Choice::Never,
+        Some(Value::String(word)) if word == "required" => Choice::Any,
+        Some(object) => {
+            let name = object.pointer("/function/name").and_then(Value::as_str);
+            name.map_or(Choice::Auto, |name| Choice::Named(name.to_owned()))
+        }
+        None => Choice::Auto,
+    }
+}
+
+/// Every choice is written; the input is read once.
+fn for_choices(billed: &Billed, choices: u32) -> Billed {
+    let times = u64::from(choices);
+    Billed { output: billed.output * times, reasoning: billed.reasoning * times, ..*billed }
+}
+
+/// The finish reason, unless one is scripted.
+pub(crate) fn finish_reason<'a>(finish: &Finish, behaviour: &'a Behaviour) -> &'a str {
+    match (&behaviour.stop_reason, finish) {
+        (Some(reason), _) => reason,
+        (None, Finish::Stop | Finish::StopSequence(_)) => "stop",
+        (None, Finish::Length) => "length",
+        (None, Finish::ToolCalls) => "tool_calls",
+    }
+}
+
+/// The usage object.
+pub(crate) fn usage(billed: &Billed) -> Value {
+    json!({
+        "prompt_tokens": billed.input,
+        "completion_tokens": billed.output,
+        "total_tokens": billed.input + billed.output,
+        "prompt_tokens_details": {"cached_tokens": billed.cached, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": billed.reasoning, "audio_tokens": 0,
+            "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0,
+        },
+    })
+}
+
+fn whole(reply: &Reply, choices: u32, facts: &Facts<'_>, billed: &Billed) -> Value {
+    let reason = finish_reason(&reply.finish, facts.behaviour);
+    let choices: Vec<Value> = (0..choices)
+        .map(|index| json!({"index": index, "message": message(reply, facts), "logprobs": null, "finish_reason": reason}))
+        .collect();
+    let mut answer = json!({
+        "id": facts.id("chatcmpl-"),
+        "object": "chat.completion",
+        "created": facts.unix_seconds,
+        "model": facts.model,
+        "choices": choices,
+        "service_tier": "default",
+        "system_fingerprint": "fp_simulated",
+    });
+    if let (false, Some(members)) = (Behaviour::is_on(facts.behaviour.no_usage), answer.as_object_mut()) {
+        members.insert("usage".to_owned(), usage(billed));
+    }
+    answer
+}
+
+fn message(reply: &Reply, facts: &Facts<'_>) -> Value {
+    if reply.calls.is_empty() {
+        return json!({"role": "assistant", "content": reply.text, "refusal": null, "annotations": []});
+    }
+    let calls = reply.calls.iter().enumerate().map(|(index, call)| {
+        let function = json!({"name": call.name, "arguments": call.arguments.to_string()});
+        json!({"id": facts.part_id("call_", index), "type": "function", "function": function})
+    });
+    let calls: Vec<Value> = calls.collect();
+    json!({"role": "assistant", "content": null, "tool_calls": calls, "refusal": null, "annotations": []})
+}
