@@ -63,7 +63,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lifecycle::{Clock, StillRunning, TaskKind, Tasks};
+use lifecycle::{Clock, StillRunning, StopReason, TaskKind, Tasks};
 use tokio::net::TcpListener;
 
 pub use crate::behaviour::{Behaviour, BehaviourError};
@@ -98,7 +98,14 @@ impl Settings {
     }
 }
 
-/// Why the simulator could not be started.
+impl Default for Settings {
+    /// As without arguments.
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9100)), ..Self::ephemeral() }
+    }
+}
+
+/// Why the simulator could not be started or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address cannot be listened on.
@@ -110,6 +117,12 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// Signals cannot be listened for.
+    #[error("the simulator cannot listen for signals")]
+    Signals(#[source] std::io::Error),
+    /// The process cannot go on without the listener.
+    #[error("the simulator stopped: {0}")]
+    Stopped(lifecycle::CriticalEnd),
     /// The script cannot be read.
     #[error("the simulator cannot read its script {}", path.display())]
     ReadScript {
@@ -138,8 +151,28 @@ pub struct Running {
     tasks: Tasks,
 }
 
+/// Runs a simulator of its own until SIGINT or SIGTERM.
+pub async fn run(settings: Settings) -> Result<(), StartError> {
+    let tasks = Tasks::new();
+    let running = start(settings, &tasks).await?;
+    let reason = lifecycle::signals::until_stopped(&tasks).await.map_err(StartError::Signals)?;
+    tracing::info!(%reason, "the simulated provider stops");
+    if let Err(left) = running.stop().await {
+        tracing::warn!(?left, "tasks were aborted");
+    }
+    match reason {
+        StopReason::Signal(_) => Ok(()),
+        StopReason::Critical(end) => Err(StartError::Stopped(end)),
+    }
+}
+
 /// Starts a simulator within `tasks`.
-pub async fn start(settings: Settings, clock: Clock, tasks: &Tasks) -> Result<Running, StartError> {
+pub async fn start(settings: Settings, tasks: &Tasks) -> Result<Running, StartError> {
+    start_at(settings, Clock::system(), tasks).await
+}
+
+/// Starts a simulator that stamps its answers by `clock`.
+pub async fn start_at(settings: Settings, clock: Clock, tasks: &Tasks) -> Result<Running, StartError> {
     let script = settings.script.map_or_else(|| Ok(Script::default()), read_script)?;
     let listen = settings.listen;
     let refused = |source| StartError::Listen { listen, source };

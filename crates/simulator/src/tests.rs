@@ -32,7 +32,7 @@ struct Answer {
 
 impl World {
     async fn new() -> Self {
-        let running = start(Settings::ephemeral(), Clock::manual(START_MS), &Tasks::new()).await.unwrap();
+        let running = start_at(Settings::ephemeral(), Clock::manual(START_MS), &Tasks::new()).await.unwrap();
         Self { running, client: Client::builder(TokioExecutor::new()).build_http() }
     }
 
@@ -143,7 +143,7 @@ async fn a_stopped_simulator_refuses_connections() {
 async fn a_port_in_use_is_named() {
     let world = World::new().await;
     let settings = Settings { listen: world.running.addr, ..Settings::ephemeral() };
-    let error = start(settings, Clock::system(), &Tasks::new()).await.unwrap_err();
+    let error = start(settings, &Tasks::new()).await.unwrap_err();
     assert!(error.to_string().contains(&world.running.addr.to_string()), "{error}");
 }
 
