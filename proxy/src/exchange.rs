@@ -33,7 +33,7 @@ pub trait RecordSink: Send + Sync {
 pub struct Record {
     /// UUID version 7, also in the answer's headers.
     pub request_id: String,
-    /// Where the call belongs in a distributed trace.
+    /// The trace that the caller is in.
     pub trace: Trace,
     /// Unix time in milliseconds at which the call was accepted.
     pub started_ms: u64,
@@ -190,7 +190,6 @@ impl Exchange {
         let started_ms = clock.unix_ms();
         let record = Record {
             request_id: request_id(started_ms),
-            trace: Trace::fresh(),
             started_ms,
             code: code::CLIENT_GONE,
             status: CLIENT_GONE_STATUS,
@@ -223,16 +222,6 @@ impl Exchange {
     /// Which data thread serves the call, from 0: connections to providers are pooled per lane.
     pub fn lane(&self) -> usize {
         self.0.lane
-    }
-
-    /// Where the call belongs in a distributed trace.
-    pub fn trace(&self) -> Trace {
-        self.0.record.as_ref().map(|record| record.trace).unwrap_or_default()
-    }
-
-    /// Takes the caller's `traceparent`, when it is one.
-    pub fn continue_trace(&mut self, traceparent: &str) {
-        self.note(|record| record.trace = record.trace.continuing(traceparent));
     }
 
     /// Writes down what routing decided.

@@ -13,6 +13,7 @@ pub mod failure;
 pub mod frontend;
 pub mod listener;
 pub mod settings;
+pub mod telemetry;
 pub mod upstream;
 
 pub use settings::Settings;
