@@ -1,6 +1,12 @@
 //! The envelope of a call: what routing and accounting need, read in one pass over the body.
+//!
+//! The pass also checks the whole body and remembers where the few fields stand that may be replaced on the way out.
+//! A field that decides something and comes twice is refused: the provider might obey the other one.
 
-use crate::{Dialect, Fault, Operation};
+use crate::{
+    Dialect, Fault, Operation,
+    scan::{ScanError, Scanner, Span, Text, Token},
+};
 
 /// What routing and accounting need to know of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,10 +27,292 @@ pub struct Envelope {
     pub images: u32,
     /// How many answers are asked for.
     pub n: u32,
+    pub(crate) places: Places,
 }
 
+/// Where the fields stand that may be replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Places {
+    /// The value of `model`, quotes included.
+    pub(crate) model: Span,
+    /// The value of `stream_options`.
+    pub(crate) stream_options: Option<Span>,
+    /// The value of `stream_options.include_usage`.
+    pub(crate) include_usage: Option<Span>,
+    /// Whether `stream_options` is an object without fields.
+    pub(crate) no_stream_options: bool,
+    /// The names `max_tokens` and `max_completion_tokens`, quotes included.
+    pub(crate) max_tokens: Option<Span>,
+    pub(crate) max_completion_tokens: Option<Span>,
+    /// Some reasoning has an empty signature: it was made by another dialect and must not go to Anthropic.
+    pub(crate) unsigned_thinking: bool,
+}
+
+/// The fields that are read; each has a bit, so that a second one is seen.
+const FIELDS: [&str; 13] = [
+    "model",
+    "messages",
+    "input",
+    "system",
+    "tools",
+    "functions",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "n",
+    "tool_choice",
+    "prompt",
+];
+
 impl Envelope {
-    pub(crate) fn scan(_dialect: Dialect, _operation: Operation, _body: &[u8]) -> Result<Self, Fault> {
-        Err(Fault::unsupported("calls are not read yet"))
+    pub(crate) fn scan(dialect: Dialect, operation: Operation, body: &[u8]) -> Result<Self, Fault> {
+        if let Err(error) = std::str::from_utf8(body) {
+            return Err(Fault::invalid(format!("the body is not UTF-8 at byte {}", error.valid_up_to())));
+        }
+        let mut reader = Reader {
+            scanner: Scanner::new(body),
+            envelope: Self { n: 1, ..Self::default() },
+            seen: 0,
+            operation,
+            dialect,
+        };
+        reader.read()?;
+        let needed = if operation == Operation::Embeddings { "input" } else { "messages" };
+        if reader.envelope.model.is_empty() {
+            return Err(Fault::invalid("`model` is missing or empty").at("model"));
+        }
+        if !reader.has_seen(needed) {
+            return Err(Fault::invalid(format!("`{needed}` is missing")).at(needed));
+        }
+        Ok(reader.envelope)
     }
 }
+
+impl From<ScanError> for Fault {
+    fn from(error: ScanError) -> Self {
+        Self::invalid(format!("the body is not valid JSON at byte {}: {}", error.at, error.what))
+    }
+}
+
+struct Reader<'a> {
+    scanner: Scanner<'a>,
+    envelope: Envelope,
+    seen: u16,
+    operation: Operation,
+    dialect: Dialect,
+}
+
+impl Reader<'_> {
+    fn read(&mut self) -> Result<(), Fault> {
+        if self.scanner.next()? != Some(Token::BeginObject) {
+            return Err(Fault::invalid("the body is not a JSON object"));
+        }
+        while let Some(token) = self.scanner.next()? {
+            if let Token::Key(key) = token {
+                self.field(key)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn has_seen(&self, name: &str) -> bool {
+        FIELDS.iter().zip(0..).any(|(field, bit)| *field == name && self.seen >> bit & 1 == 1)
+    }
+
+    fn field(&mut self, key: Text) -> Result<(), Fault> {
+        let name = self.scanner.read(key).unwrap_or_default();
+        let Some((field, bit)) = FIELDS.iter().zip(0_u32..).find(|(field, _)| **field == name) else {
+            self.scanner.skip()?;
+            return Ok(());
+        };
+        if self.seen >> bit & 1 == 1 {
+            return Err(Fault::invalid(format!("`{field}` is given twice")).at(*field));
+        }
+        self.seen |= 1 << bit;
+        match *field {
+            "model" => self.model(),
+            "stream" => {
+                self.envelope.stream = self.flag("stream")?;
+                Ok(())
+            }
+            "stream_options" => self.stream_options(),
+            "max_tokens" | "max_completion_tokens" => self.cap(field, key.span()),
+            "n" => {
+                self.envelope.n = self.number()?.unwrap_or(1);
+                Ok(())
+            }
+            "tools" | "functions" => self.tools(),
+            "messages" | "system" | "input" | "prompt" => self.text(),
+            _ => {
+                self.scanner.skip()?;
+                Ok(())
+            }
+        }
+    }
+
+    fn model(&mut self) -> Result<(), Fault> {
+        let Some(Token::String(text)) = self.scanner.next()? else {
+            return Err(Fault::invalid("`model` must be a string").at("model"));
+        };
+        let model = self.scanner.read(text);
+        self.envelope.model =
+            model.ok_or_else(|| Fault::invalid("`model` is not Unicode").at("model"))?.into_owned();
+        self.envelope.places.model = text.span();
+        Ok(())
+    }
+
+    fn flag(&mut self, name: &str) -> Result<bool, Fault> {
+        match self.scanner.next()? {
+            Some(Token::True) => Ok(true),
+            Some(Token::False | Token::Null) => Ok(false),
+            _ => Err(Fault::invalid(format!("`{name}` must be true or false")).at(name)),
+        }
+    }
+
+    /// A plain number; anything else is left for the provider to judge.
+    fn number(&mut self) -> Result<Option<u32>, Fault> {
+        let span = self.scanner.skip()?;
+        Ok(std::str::from_utf8(self.scanner.bytes(span)).ok().and_then(|digits| digits.parse().ok()))
+    }
+
+    fn cap(&mut self, field: &str, name: Span) -> Result<(), Fault> {
+        let cap = self.number()?;
+        let places = &mut self.envelope.places;
+        match field {
+            "max_tokens" => places.max_tokens = Some(name),
+            _ => places.max_completion_tokens = Some(name),
+        }
+        self.envelope.max_output_tokens = self.envelope.max_output_tokens.max(cap);
+        Ok(())
+    }
+
+    fn stream_options(&mut self) -> Result<(), Fault> {
+        let wrong = || Fault::invalid("`stream_options` must be an object").at("stream_options");
+        let span = self.scanner.skip()?;
+        let mut inside = Scanner::new(self.scanner.bytes(span));
+        self.envelope.places.stream_options = Some(span);
+        match inside.next()? {
+            Some(Token::BeginObject) => {}
+            Some(Token::Null) => return Ok(()),
+            _ => return Err(wrong()),
+        }
+        self.envelope.places.no_stream_options = true;
+        while let Some(token) = inside.next()? {
+            let Token::Key(key) = token else { continue };
+            self.envelope.places.no_stream_options = false;
+            let is_usage = inside.is(key, "include_usage");
+            let value = inside.skip()?;
+            if !is_usage {
+                continue;
+            }
+            if self.envelope.places.include_usage.is_some() {
+                return Err(
+                    Fault::invalid("`stream_options.include_usage` is given twice").at("stream_options")
+                );
+            }
+            let place = Span { start: span.start + value.start, end: span.start + value.end };
+            self.envelope.places.include_usage = Some(place);
+            self.envelope.wants_usage = match inside.bytes(value) {
+                b"true" => true,
+                b"false" | b"null" => false,
+                _ => {
+                    return Err(Fault::invalid("`stream_options.include_usage` must be true or false")
+                        .at("stream_options"));
+                }
+            };
+        }
+        Ok(())
+    }
+
+    /// Counts tools and their text: names, descriptions and schemas all go to the model.
+    fn tools(&mut self) -> Result<(), Fault> {
+        let outer = self.scanner.depth();
+        loop {
+            let token = self.scanner.next()?;
+            match token {
+                Some(Token::Key(text) | Token::String(text)) => self.envelope.input_chars += text.chars,
+                Some(Token::BeginObject) if self.scanner.depth() == outer + 2 => {
+                    self.envelope.tools = self.envelope.tools.saturating_add(1);
+                }
+                _ => {}
+            }
+            if self.scanner.depth() <= outer {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Counts the text of turns, system prompts and inputs, and the images among them.
+    fn text(&mut self) -> Result<(), Fault> {
+        let outer = self.scanner.depth();
+        let mut holds = Holds::Text;
+        loop {
+            match self.scanner.next()? {
+                Some(Token::Key(key)) => {
+                    holds = Holds::of(self.scanner.read(key).unwrap_or_default().as_ref());
+                    continue;
+                }
+                Some(Token::String(text)) => self.count(text, holds),
+                // Inputs of embeddings may be tokens already.
+                Some(Token::Number(_)) if self.operation == Operation::Embeddings => {
+                    self.envelope.input_chars += 4
+                }
+                _ => {}
+            }
+            if self.scanner.depth() <= outer {
+                return Ok(());
+            }
+            holds = Holds::Text;
+        }
+    }
+
+    fn count(&mut self, text: Text, holds: Holds) {
+        match holds {
+            Holds::Text => self.envelope.input_chars += text.chars,
+            Holds::Url => {
+                let start = Span { start: text.start, end: text.end.min(text.start + 5) };
+                if self.scanner.bytes(start) != b"data:" {
+                    self.envelope.input_chars += text.chars;
+                }
+            }
+            Holds::Kind => {
+                let kind = self.scanner.read(text).unwrap_or_default();
+                if matches!(kind.as_ref(), "image_url" | "image" | "input_image") {
+                    self.envelope.images = self.envelope.images.saturating_add(1);
+                }
+            }
+            Holds::Signature => {
+                let empty = text.chars == 0 && self.dialect == Dialect::Anthropic;
+                self.envelope.places.unsigned_thinking |= empty;
+            }
+            Holds::Nothing => {}
+        }
+    }
+}
+
+/// What a string inside a turn is, by the name of its field.
+#[derive(Clone, Copy)]
+enum Holds {
+    Text,
+    Url,
+    Kind,
+    Signature,
+    Nothing,
+}
+
+impl Holds {
+    fn of(name: &str) -> Self {
+        match name {
+            "type" => Self::Kind,
+            "url" | "image_url" => Self::Url,
+            "signature" => Self::Signature,
+            "role" | "id" | "tool_call_id" | "tool_use_id" | "data" | "file_data" | "file_id"
+            | "media_type" | "encrypted_content" | "encrypted_index" | "ttl" => Self::Nothing,
+            _ => Self::Text,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+use crate::{Dialect, Envelope, Fault, Operation};
+
+fn chat(body: &str) -> Result<Envelope, Fault> {
+    Envelope::scan(Dialect::OpenAi, Operation::Chat, body.as_bytes())
+}
+
+#[test]
+fn what_routing_needs_is_read() {
+    let body = r#"{
+        "messages": [
+            {"role": "system", "content": "be brief"},
+            {"role": "user", "content": [
+                {"type": "text", "text": "what is\n\u00e9?"},
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+                {"type": "image_url", "image_url": {"url": "http://x/y"}}
+            ]}
+        ],
+        "tools": [{"type": "function", "function": {"name": "f"}}, {"type": "function", "function": {"name": "g"}}],
+        "model": "gpt\u002d4", "stream": true, "stream_options": {"include_usage": true},
+        "max_completion_tokens": 50, "n": 2, "unknown": {"model": "no"}
+    }"#;
+    let envelope = chat(body).unwrap();
+    assert_eq!(envelope.model, "gpt-4");
+    assert!(envelope.stream && envelope.wants_usage);
+    assert_eq!((envelope.max_output_tokens, envelope.n), (Some(50), 2));
+    assert_eq!((envelope.tools, envelope.images), (2, 2));
+    let tools = 2 * "typefunctionfunctionnamef".len() as u64;
+    assert_eq!(envelope.input_chars, "be brief".len() as u64 + "what is\né?".len() as u64 + 10 + tools);
+    let model = &body[envelope.places.model.start..envelope.places.model.end];
+    assert_eq!(model, r#""gpt\u002d4""#);
+}
+
+#[test]
+fn images_inside_results_of_tools_are_counted_and_their_bytes_are_not_text() {
+    let body = r#"{"model":"m","max_tokens":1,"system":[{"type":"text","text":"abc"}],"messages":[{"role":"user","content":[
+        {"type":"tool_result","tool_use_id":"t","content":[
+            {"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAA"}},{"type":"text","text":"de"}]}]}]}"#;
+    let envelope = Envelope::scan(Dialect::Anthropic, Operation::Chat, body.as_bytes()).unwrap();
+    assert_eq!((envelope.images, envelope.input_chars), (1, 5));
+}
+
+#[test]
+fn inputs_of_embeddings_are_counted_as_text_and_as_tokens() {
+    let scan = |body: &str| Envelope::scan(Dialect::OpenAi, Operation::Embeddings, body.as_bytes()).unwrap();
+    assert_eq!(scan(r#"{"model":"e","input":"four"}"#).input_chars, 4);
+    assert_eq!(scan(r#"{"model":"e","input":["four","a"]}"#).input_chars, 5);
+    assert_eq!(scan(r#"{"model":"e","input":[[1,2],[3]]}"#).input_chars, 12);
+}
+
+#[test]
+fn a_deciding_field_given_twice_is_refused() {
+    for body in [
+        r#"{"model":"a","messages":[],"model":"b"}"#,
+        r#"{"model":"a","messages":[],"mod\u0065l":"b"}"#,
+        r#"{"model":"a","messages":[],"messages":[]}"#,
+        r#"{"model":"a","messages":[],"stream":true,"stream":false}"#,
+        r#"{"model":"a","messages":[],"stream_options":{"include_usage":true,"include_usage":false}}"#,
+    ] {
+        assert!(chat(body).unwrap_err().message.contains("twice"), "{body}");
+    }
+    assert!(chat(r#"{"model":"a","messages":[],"x":1,"x":2}"#).is_ok());
+}
+
+#[test]
+fn what_cannot_be_understood_is_refused_and_named() {
+    let deep = format!(r#"{{"model":"a","messages":[],"x":{}{}}}"#, "[".repeat(200), "]".repeat(200));
+    for (body, says) in [
+        ("[]", "not a JSON object"),
+        ("", "byte 0"),
+        (r#"{"model":"a","messages":[]} x"#, "byte 28"),
+        (r#"{"model":"a","messages":[}"#, "byte 25"),
+        (r#"{"messages":[]}"#, "`model` is missing"),
+        (r#"{"model":"","messages":[]}"#, "`model` is missing"),
+        (r#"{"model":7,"messages":[]}"#, "`model` must be a string"),
+        (r#"{"model":"a"}"#, "`messages` is missing"),
+        (r#"{"model":"a","messages":[],"stream":"yes"}"#, "`stream` must be true or false"),
+        (r#"{"model":"a","messages":[],"stream_options":7}"#, "`stream_options` must be an object"),
+        (deep.as_str(), "deeper than 128"),
+    ] {
+        let fault = chat(body).unwrap_err();
+        assert!(fault.message.contains(says), "{body}: {}", fault.message);
+    }
+    let fault = Envelope::scan(Dialect::OpenAi, Operation::Chat, b"{\"model\":\"a\xff\"}").unwrap_err();
+    assert_eq!(fault.message, "the body is not UTF-8 at byte 11");
+}
+
+#[test]
+fn a_cap_that_is_no_plain_number_is_left_to_the_provider() {
+    assert_eq!(chat(r#"{"model":"a","messages":[],"max_tokens":-1}"#).unwrap().max_output_tokens, None);
+    assert_eq!(chat(r#"{"model":"a","messages":[],"max_tokens":null}"#).unwrap().max_output_tokens, None);
+}
