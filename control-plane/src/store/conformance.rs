@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
-pub(super) use rigs::Rig;
+pub(super) use rigs::{Rig, quick_directory};
 
 /// Nothing that a test waits for takes this long on a working store.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,6 +29,11 @@ macro_rules! on_every_store {
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() { super::$name(&$crate::store::conformance::Rig::sqlite().await).await })*
+        }
+
+        mod etcd {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name(&$crate::store::conformance::Rig::etcd().await).await })*
         }
     };
 }

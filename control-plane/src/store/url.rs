@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use lifecycle::{Clock, TaskKind, Tasks};
 
+use super::etcd::{EtcdSettings, EtcdStore};
 use super::memory::MemoryStore;
 use super::sqlite::SqliteStore;
 use super::{Store, StoreError};
@@ -164,10 +165,10 @@ pub async fn open(url: &StoreUrl, clock: Clock, tasks: &Tasks) -> Result<Arc<dyn
             });
             Ok(store)
         }
-        StoreUrl::Etcd { .. } => Err(StoreError::Refused {
-            message: format!("store `{url}` is not supported by this build"),
-            source: None,
-        }),
+        StoreUrl::Etcd { endpoints, allow_unsafe_version } => {
+            let settings = EtcdSettings::new(endpoints.clone(), *allow_unsafe_version);
+            Ok(Arc::new(EtcdStore::open(settings).await?))
+        }
     }
 }
 

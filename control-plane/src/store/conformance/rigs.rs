@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lifecycle::{Clock, Tasks};
 
 use super::*;
+use crate::store::etcd::testing::EtcdChild;
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::SqliteStore;
 
@@ -58,6 +59,21 @@ impl Rig {
                 Box::pin(async move { store.expire_leases().await.expect("expired") })
             }),
             _keep: Box::new(directory),
+        }
+    }
+
+    pub(super) async fn etcd() -> Self {
+        let child = EtcdChild::start().await;
+        let store = Arc::new(child.open().await);
+        let compacted = Arc::clone(&store);
+        Self {
+            store,
+            compact: Box::new(move |revision| {
+                let store = Arc::clone(&compacted);
+                Box::pin(async move { store.compact(revision).await })
+            }),
+            outlive: Box::new(|ttl| Box::pin(tokio::time::sleep(ttl))),
+            _keep: Box::new(child),
         }
     }
 
