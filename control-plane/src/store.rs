@@ -12,6 +12,7 @@
 //! - What was acknowledged survives a kill (except in `memory`, which lives as long as its process).
 //! - The limits below hold everywhere, with the same error.
 
+pub mod election;
 pub mod etcd;
 pub mod keys;
 pub mod memory;

@@ -1,5 +1,6 @@
 //! One suite that every store passes. A test here is written once, against the contract, and runs once for each store.
 
+mod elections;
 mod leases;
 mod lists;
 mod rigs;

@@ -27,7 +27,7 @@ use super::{
 use write::Writer;
 
 /// How many revisions of history are kept for reads in the past and for watches that resume.
-pub(crate) const KEPT_REVISIONS: u64 = 10_000;
+const KEPT_REVISIONS: u64 = 10_000;
 
 /// The store in one file.
 #[derive(Debug)]
@@ -44,12 +44,16 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the file, making it and its directory when they are not there, and refuses what is not a store.
     pub async fn open(path: PathBuf, clock: Clock, tasks: &Tasks) -> Result<Self, StoreError> {
+        Self::open_keeping(KEPT_REVISIONS, path, clock, tasks).await
+    }
+
+    async fn open_keeping(kept: u64, path: PathBuf, clock: Clock, tasks: &Tasks) -> Result<Self, StoreError> {
         let path: Arc<Path> = path.into();
         let lock = file::claim(&path)?;
         let connection = file::open_writer(&path).await?;
         let readers = file::open_readers(&path).await?;
         Ok(Self {
-            writer: Arc::new(tokio::sync::Mutex::new(Writer::new(Arc::clone(&path), connection, lock))),
+            writer: Arc::new(tokio::sync::Mutex::new(Writer::new(Arc::clone(&path), connection, lock, kept))),
             path,
             readers,
             written: Arc::new(signal::Sender::new(())),

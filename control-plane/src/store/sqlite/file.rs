@@ -14,7 +14,8 @@ const APPLICATION_ID: i64 = 0x4672_4472;
 /// The layout of the tables; another number needs a migration.
 const LAYOUT: i64 = 1;
 const READERS: u32 = 4;
-const BUSY: Duration = Duration::from_secs(5);
+/// How long to wait for another program that has the file locked, such as a backup.
+const BUSY: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(5) };
 
 const TABLES: &str = "
 CREATE TABLE store (

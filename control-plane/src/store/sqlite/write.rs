@@ -7,13 +7,10 @@ use std::time::Duration;
 
 use sqlx::{Connection, SqliteConnection};
 
-use super::KEPT_REVISIONS;
 use super::file::{Failed, explain};
 use super::read::{from_column, newest, position, to_column};
 use crate::store::{LeaseId, Put, Revision, StoreError, Txn, TxnOutcome};
 
-/// How many revisions pile up beyond the kept ones before they are deleted: small bites keep the writer free.
-const COMPACT_EVERY: u64 = 1_000;
 const BEGIN: &str = "BEGIN IMMEDIATE";
 
 /// The connection that writes, and the claim on the file.
@@ -21,12 +18,20 @@ const BEGIN: &str = "BEGIN IMMEDIATE";
 pub(super) struct Writer {
     path: Arc<Path>,
     connection: SqliteConnection,
+    /// How many revisions of history to keep.
+    kept: u64,
     _claim: File,
 }
 
 impl Writer {
-    pub(super) fn new(path: Arc<Path>, connection: SqliteConnection, claim: File) -> Self {
-        Self { path, connection, _claim: claim }
+    pub(super) fn new(path: Arc<Path>, connection: SqliteConnection, claim: File, kept: u64) -> Self {
+        Self { path, connection, kept, _claim: claim }
+    }
+
+    /// Closes the connection, which writes the log back to the file.
+    #[cfg(test)]
+    pub(super) async fn close(self) {
+        self.connection.close().await.expect("closed");
     }
 
     pub(super) async fn txn(&mut self, txn: Txn) -> Result<TxnOutcome, StoreError> {
@@ -37,15 +42,15 @@ impl Writer {
         Ok(outcome)
     }
 
-    /// A failed compaction costs disk and nothing else; the next commit tries again.
+    /// History is deleted a tenth at a time: small bites keep the writer free. A failed compaction costs disk and nothing else; the next commit tries again.
     async fn compact_when_due(&mut self, revision: Revision) {
         let due = async {
             let compacted = position(&mut self.connection).await?.compacted;
-            Ok::<_, sqlx::Error>(revision.saturating_sub(compacted) >= KEPT_REVISIONS + COMPACT_EVERY)
+            Ok::<_, sqlx::Error>(revision.saturating_sub(compacted) >= self.kept + self.kept / 10)
         };
         let compacted = match due.await {
             Ok(false) => Ok(()),
-            Ok(true) => self.compact(revision - KEPT_REVISIONS).await,
+            Ok(true) => self.compact(revision.saturating_sub(self.kept)).await,
             Err(error) => Err(explain(&self.path, error)),
         };
         if let Err(error) = compacted {
