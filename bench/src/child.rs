@@ -1,0 +1,163 @@
+//! Child processes under measurement: started on given cores, read through /proc, ended with the measurement.
+
+use std::ffi::OsString;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+/// How long a child may take until it accepts connections.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// How often to look whether it does.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Which cores the measured process gets, and which are left for the load and the upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Cores {
+    /// `taskset` lists.
+    Pinned { measured: String, rest: String },
+    /// One core only, or no `taskset`: the numbers will be noisier.
+    Shared,
+}
+
+impl Cores {
+    /// The first core for what is measured, the others for everything else.
+    pub(crate) fn of_this_machine() -> Self {
+        let count = std::thread::available_parallelism().map_or(1, usize::from);
+        let has_taskset = Command::new("taskset")
+            .arg("--version")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok();
+        if count < 2 || !has_taskset {
+            return Self::Shared;
+        }
+        Self::Pinned { measured: "0".to_owned(), rest: format!("1-{}", count - 1) }
+    }
+
+    /// Moves this process, and the threads it starts from now on, to the cores that are not measured.
+    pub(crate) fn move_away(&self) -> anyhow::Result<()> {
+        let Self::Pinned { rest, .. } = self else { return Ok(()) };
+        let own = std::process::id().to_string();
+        let moved = Command::new("taskset").args(["-p", "-c", rest, &own]).stdout(Stdio::null()).status()?;
+        if !moved.success() {
+            bail!("taskset could not move this process to cores {rest}");
+        }
+        Ok(())
+    }
+}
+
+/// Where a child runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On the measured cores.
+    Measured,
+    /// On the others.
+    Rest,
+}
+
+/// This program again, as a child that ends with this value.
+#[derive(Debug)]
+pub(crate) struct Running {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+}
+
+/// What a process has used so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Used {
+    pub(crate) cpu: Duration,
+}
+
+impl Running {
+    /// Starts `this-program ARGUMENTS` with its output in `log`.
+    pub(crate) fn start(
+        name: &'static str,
+        arguments: &[OsString],
+        (cores, place): (&Cores, Place),
+        log: &Path,
+    ) -> anyhow::Result<Self> {
+        let program = std::env::current_exe()?;
+        let mut command = match (cores, place) {
+            (Cores::Pinned { measured, .. }, Place::Measured) => taskset(measured, &program),
+            (Cores::Pinned { rest, .. }, Place::Rest) => taskset(rest, &program),
+            (Cores::Shared, _) => Command::new(&program),
+        };
+        let output = std::fs::File::create(log)?;
+        command.args(arguments).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        Ok(Self { name, child, log: log.to_owned() })
+    }
+
+    /// Waits until it accepts connections.
+    pub(crate) fn wait_for(&mut self, addr: SocketAddr) -> anyhow::Result<()> {
+        let mut waited = Duration::ZERO;
+        while TcpStream::connect(addr).is_err() {
+            if let Some(status) = self.child.try_wait()? {
+                bail!(
+                    "{} ended with {status} before it listened on {addr}: {}",
+                    self.name,
+                    self.last_words()
+                );
+            }
+            if waited > START_LIMIT {
+                bail!("{} does not listen on {addr} after {START_LIMIT:?}: {}", self.name, self.last_words());
+            }
+            std::thread::sleep(LOOK_EVERY);
+            waited += LOOK_EVERY;
+        }
+        Ok(())
+    }
+
+    /// What it wrote last.
+    pub(crate) fn last_words(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().rev().take(5).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
+    }
+
+    /// CPU time of all its threads, in nanoseconds from the scheduler. Threads that ended are not counted, so a round
+    /// must not contain any: what is measured here keeps its threads.
+    pub(crate) fn used(&self) -> anyhow::Result<Used> {
+        let mut nanoseconds = 0;
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let path = task?.path().join("schedstat");
+            let text =
+                std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let first = text.split_whitespace().next().context("an empty schedstat")?;
+            nanoseconds += first.parse::<u64>()?;
+        }
+        Ok(Used { cpu: Duration::from_nanos(nanoseconds) })
+    }
+
+    /// Resident memory in KiB.
+    pub(crate) fn resident_kib(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        Ok(line.trim().trim_end_matches("kB").trim().parse()?)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is as good.
+        let _ended = self.child.kill().is_err();
+        let _reaped = self.child.wait().is_err();
+    }
+}
+
+/// A loopback port that nobody listens on.
+pub(crate) fn free_port() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
+}
+
+fn taskset(cores: &str, program: &Path) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", cores]).arg(program);
+    command
+}
