@@ -1,5 +1,12 @@
 //! The control plane: keeps the policy and its history, and brings each version to every proxy.
 
+pub mod access;
+pub mod admission;
+pub mod api;
+pub mod app;
+pub mod catalog;
 pub mod history;
+pub mod keys;
+pub mod settings;
 pub mod store;
 pub mod usage;

@@ -9,6 +9,8 @@ pub const ROOT: &str = "/frontdoor/v1/";
 pub const META: &str = "/frontdoor/v1/meta";
 /// The only compare-and-swap point: `{version, commit_id, manifest_digest, history_tip}`.
 pub const HEAD: &str = "/frontdoor/v1/head";
+/// 32 random bytes that key the hashes of virtual keys, written once.
+pub const PEPPER: &str = "/frontdoor/v1/pepper";
 /// All blobs.
 pub const BLOBS: &str = "/frontdoor/v1/blob/";
 /// All commits.

@@ -1,0 +1,165 @@
+//! Where the admin API is reached: the socket, TLS when certificates are given, and connections that end in good order.
+//! It must not know what is served.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use lifecycle::{TaskKind, Tasks};
+
+/// How long a client may take for the head of a request, and for a TLS handshake.
+const HEAD_WITHIN: Duration = Duration::from_secs(15);
+/// Rest after the system refused a connection, for example because no file descriptor is left.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// How long calls may go on after the end has begun.
+const FINISH_WITHIN: Duration = Duration::from_secs(8);
+
+/// Why the API cannot be reached.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Plaintext beyond loopback would show admin tokens to the network.
+    #[error(
+        "{flag} {address} is not a loopback address, and without TLS admin tokens would cross the network in the clear: give --admin-tls-cert and --admin-tls-key, or listen on 127.0.0.1"
+    )]
+    Plaintext {
+        /// The flag that names the address.
+        flag: &'static str,
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The socket cannot be opened.
+    #[error("cannot listen on {address} ({flag}): {hint}")]
+    Bind {
+        /// The flag that names the address.
+        flag: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What to do about it.
+        hint: &'static str,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A certificate or key cannot be used.
+    #[error("cannot use {} ({flag})", path.display())]
+    Tls {
+        /// The flag that names the file.
+        flag: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Opens a socket; `flag` is what the operator would change.
+pub async fn bind(flag: &'static str, address: SocketAddr) -> Result<TcpListener, ListenError> {
+    TcpListener::bind(address).await.map_err(|source| {
+        let hint = match source.kind() {
+            io::ErrorKind::AddrInUse => "the port is in use; stop what uses it or choose another",
+            io::ErrorKind::PermissionDenied => "not permitted; choose a port above 1023",
+            io::ErrorKind::AddrNotAvailable => "this machine does not have the address",
+            _ => "the system refused",
+        };
+        ListenError::Bind { flag, address, hint, source }
+    })
+}
+
+/// Reads what TLS on the admin API needs.
+pub fn server_tls(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, ListenError> {
+    let unusable = |flag: &'static str, path: &Path| {
+        let path = path.to_path_buf();
+        move |source: Box<dyn std::error::Error + Send + Sync>| ListenError::Tls { flag, path, source }
+    };
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(cert).and_then(Iterator::collect);
+    let chain = chain.map_err(|error| unusable("--admin-tls-cert", cert)(error.into()))?;
+    let private = PrivateKeyDer::from_pem_file(key);
+    let private = private.map_err(|error| unusable("--admin-tls-key", key)(error.into()))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
+        .map_err(|error| unusable("--admin-tls-cert", cert)(error.into()))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// Serves until the tasks are stopped, then lets accepted calls finish.
+pub async fn serve(listener: TcpListener, tls: Option<Arc<ServerConfig>>, router: Router, tasks: Tasks) {
+    let graceful = GracefulShutdown::new();
+    let acceptor = tls.map(TlsAcceptor::from);
+    let mut stopping = std::pin::pin!(tasks.stopping());
+    loop {
+        let accepted = tokio::select! {
+            () = &mut stopping => break,
+            accepted = listener.accept() => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _peer)) => stream,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot accept an admin connection");
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+                continue;
+            }
+        };
+        let (watcher, router, acceptor) = (graceful.watcher(), router.clone(), acceptor.clone());
+        tasks.spawn("admin connection", TaskKind::Background, async move {
+            match acceptor {
+                None => converse(stream, router, watcher).await,
+                Some(acceptor) => {
+                    if let Some(stream) = shake_hands(&acceptor, stream).await {
+                        converse(stream, router, watcher).await;
+                    }
+                }
+            }
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(FINISH_WITHIN, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some admin calls did not finish in time");
+    }
+}
+
+async fn shake_hands(
+    acceptor: &TlsAcceptor,
+    stream: TcpStream,
+) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+    match tokio::time::timeout(HEAD_WITHIN, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(error = &error as &dyn std::error::Error, "a TLS handshake failed");
+            None
+        }
+        Err(_elapsed) => None,
+    }
+}
+
+async fn converse<S>(stream: S, router: Router, watcher: hyper_util::server::graceful::Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
+    builder.http2().timer(TokioTimer::new());
+    let connection =
+        builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).into_owned();
+    let ended: Result<(), Box<dyn std::error::Error + Send + Sync>> = watcher.watch(connection).await;
+    if let Err(error) = ended {
+        tracing::debug!(error = error.as_ref() as &dyn std::error::Error, "an admin connection broke");
+    }
+}
