@@ -116,4 +116,6 @@ pub fn parse_head(value: &[u8]) -> Result<Head, HistoryError> {
 }
 
 #[cfg(test)]
+mod doubt;
+#[cfg(test)]
 mod tests;

@@ -3,7 +3,14 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use lifecycle::{TaskKind, Tasks};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 use super::{EtcdSettings, EtcdStore};
 use crate::store::Revision;
@@ -64,6 +71,11 @@ impl EtcdChild {
         self.child.wait().expect("our child");
     }
 
+    /// Deletes everything it has on disk: what restoring an old backup does, taken to its end.
+    pub(crate) fn wipe(&mut self) {
+        std::fs::remove_dir_all(self.directory.path().join("etcd")).expect("our directory");
+    }
+
     /// Starts it again on the same ports and the same disk.
     pub(crate) async fn restart(&mut self) {
         self.child = spawn(self.directory.path(), self.port, self.peer_port);
@@ -97,6 +109,72 @@ impl Drop for EtcdChild {
         // It may have been ended by the test already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A wire to an etcd that a test can cut.
+pub(crate) struct Relay {
+    port: u16,
+    swallows: Arc<AtomicBool>,
+    cuts: watch::Sender<u32>,
+    tasks: Tasks,
+}
+
+impl Relay {
+    pub(crate) async fn to(port: u16) -> Self {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let relay = Self {
+            port: listener.local_addr().expect("bound").port(),
+            swallows: Arc::default(),
+            cuts: watch::Sender::new(0),
+            tasks: Tasks::new(),
+        };
+        let (swallows, cuts, tasks) = (Arc::clone(&relay.swallows), relay.cuts.clone(), relay.tasks.clone());
+        relay.tasks.spawn("relay", TaskKind::Disposable, async move {
+            while let Ok((caller, _)) = listener.accept().await {
+                let (swallows, mut cut) = (Arc::clone(&swallows), cuts.subscribe());
+                tasks.spawn("relayed", TaskKind::Disposable, async move {
+                    tokio::select! {
+                        () = relay_one(caller, port, &swallows) => {}
+                        _ = cut.changed() => {}
+                    }
+                });
+            }
+        });
+        relay
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Lets calls through and keeps their answers.
+    pub(crate) fn swallow_answers(&self) {
+        self.swallows.store(true, Ordering::SeqCst);
+    }
+
+    /// Cuts every connection; later ones work.
+    pub(crate) fn heal(&self) {
+        self.swallows.store(false, Ordering::SeqCst);
+        self.cuts.send_modify(|cuts| *cuts += 1);
+    }
+}
+
+async fn relay_one(caller: TcpStream, port: u16, swallows: &AtomicBool) {
+    let Ok(etcd) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return };
+    let (mut from_caller, mut to_caller) = caller.into_split();
+    let (mut from_etcd, mut to_etcd) = etcd.into_split();
+    let answers = async {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(read @ 1..) = from_etcd.read(&mut buffer).await {
+            if !swallows.load(Ordering::SeqCst) && to_caller.write_all(&buffer[..read]).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = answers => {}
+        _ = tokio::io::copy(&mut from_caller, &mut to_etcd) => {}
     }
 }
 

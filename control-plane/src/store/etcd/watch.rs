@@ -4,6 +4,9 @@
 //! It never takes a header's revision for its own position: while etcd catches up, headers run far ahead of the events.
 //! It never takes `created` for success: a watch below the compaction is created first and cancelled then.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -211,8 +214,9 @@ impl Progress {
         let found = event.kv.ok_or_else(|| unreadable("an event without a key"))?;
         let found = entry(found).map_err(|_failure| unreadable("a key that is not text"))?;
         let revision = found.modified;
-        let newest = self.partial.as_ref().map_or(self.next, |(revision, _)| *revision);
-        if revision < newest {
+        let newest = self.partial.as_ref().map_or(self.next - 1, |(revision, _)| *revision);
+        let goes_on = self.partial.is_some() && revision == newest;
+        if revision <= newest && !goes_on {
             return Err(ResyncReason::WentBack { seen: newest, found: revision });
         }
         if self.partial.as_ref().is_some_and(|(partial, _)| *partial < revision) {
@@ -229,16 +233,10 @@ impl Progress {
         Ok(())
     }
 
-    fn check_gap(&mut self, event: &Event, revision: Revision) -> Result<(), ResyncReason> {
-        let Event::Put(entry) = event else {
-            self.puts.remove(event.key());
-            return Ok(());
-        };
+    fn check_gap(&self, event: &Event, revision: Revision) -> Result<(), ResyncReason> {
+        let Event::Put(entry) = event else { return Ok(()) };
         if self.puts.get(&entry.key).is_some_and(|before| entry.puts != before + 1) {
             return Err(ResyncReason::Gap { key: entry.key.clone(), revision });
-        }
-        if entry.puts > 1 {
-            self.puts.insert(entry.key.clone(), entry.puts);
         }
         Ok(())
     }
@@ -246,6 +244,12 @@ impl Progress {
     fn finish_revision(&mut self) {
         if let Some((revision, mut events)) = self.partial.take() {
             events.sort_by(|a, b| a.key().cmp(b.key()));
+            for event in &events {
+                match event {
+                    Event::Put(entry) if entry.puts > 1 => self.puts.insert(entry.key.clone(), entry.puts),
+                    Event::Put(_) | Event::Deleted { .. } => self.puts.remove(event.key()),
+                };
+            }
             (self.next, self.seen) = (revision + 1, revision);
             self.ready.push_back((revision, events));
         }
