@@ -9,18 +9,25 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dialect::Usage;
+use dialect::{Envelope, Usage};
 use lifecycle::Clock;
+use policy::Policy;
+use policy::compiled::Key;
 use tokio::time::Instant;
 
 use crate::failure::{Failure, code};
+use crate::telemetry::InFlightGuard;
 
+pub use tightest::Tightest;
 pub use trace::Trace;
 
+mod tightest;
 mod trace;
 
 /// Status written down for a caller who left before an answer: nobody sees it on the wire.
 const CLIENT_GONE_STATUS: u16 = 499;
+/// As many characters as the policy allows a name.
+const LONGEST_NAME: usize = 253;
 
 /// Takes the finished records. Never blocks: what does not fit is dropped and counted.
 pub trait RecordSink: Send + Sync {
@@ -182,6 +189,8 @@ struct Open {
     accepted_at: Instant,
     lane: usize,
     sink: Arc<dyn RecordSink>,
+    limits: Tightest,
+    in_flight: Option<InFlightGuard>,
 }
 
 impl Exchange {
@@ -196,7 +205,16 @@ impl Exchange {
             ..Record::default()
         };
         let accepted_at = clock.now();
-        Self(Box::new(Open { record: Some(record), clock: clock.clone(), accepted_at, lane, sink }))
+        let (limits, in_flight) = (Tightest::default(), None);
+        Self(Box::new(Open {
+            record: Some(record),
+            clock: clock.clone(),
+            accepted_at,
+            lane,
+            sink,
+            limits,
+            in_flight,
+        }))
     }
 
     /// The call's id.
@@ -224,6 +242,46 @@ impl Exchange {
         self.0.lane
     }
 
+    /// The trace that the caller is in.
+    pub fn trace(&self) -> Trace {
+        self.0.record.as_ref().map(|record| record.trace).unwrap_or_default()
+    }
+
+    /// Writes down which policy decides.
+    pub fn decided_by(&mut self, policy: &Policy) {
+        self.note(|record| {
+            record.policy_version = policy.version;
+            record.group = policy.group.name.to_string();
+        });
+    }
+
+    /// Writes down who calls.
+    pub fn identified(&mut self, key: &Key, tags: &BTreeMap<String, String>) {
+        self.note(|record| {
+            record.organisation.clone_from(&key.consumer.organisation);
+            record.team.clone_from(&key.consumer.team);
+            record.application.clone_from(&key.consumer.application);
+            record.key_id = key.id.to_string();
+            record.tags.clone_from(tags);
+        });
+    }
+
+    /// Writes down what was asked for.
+    pub fn asked(&mut self, envelope: &Envelope) {
+        self.note(|record| {
+            record.streamed = envelope.stream;
+            record.asked_model = shortened(&envelope.model);
+        });
+    }
+
+    /// Writes down that the proxy answered by itself.
+    pub fn answered(&mut self) {
+        self.note(|record| {
+            record.code = code::OK;
+            record.status = 200;
+        });
+    }
+
     /// Writes down what routing decided.
     pub fn decide(&mut self, decided: Decided) {
         let Decided { route, rule, strategy, candidates } = decided;
@@ -243,6 +301,16 @@ impl Exchange {
     /// Writes down one limit that was looked at.
     pub fn limit(&mut self, check: LimitCheck) {
         self.note(|record| record.decision.limits.push(check));
+    }
+
+    /// The limits that the caller will be told of.
+    pub fn limit_state(&mut self) -> &mut Tightest {
+        &mut self.0.limits
+    }
+
+    /// Counts the call as under way for as long as the exchange lives.
+    pub fn count_in(&mut self, guard: InFlightGuard) {
+        self.0.in_flight = Some(guard);
     }
 
     /// Writes the failure down as the ending.
@@ -287,13 +355,18 @@ impl Drop for Open {
     }
 }
 
+/// A caller may ask for any name; the record keeps as much of it as a name can have.
+fn shortened(model: &str) -> String {
+    model.chars().take(LONGEST_NAME).collect()
+}
+
 /// Whole microseconds; the end of `u64` is half a million years away.
 pub fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// UUID version 7. Its random part needs to be unique, not secret, so a fast generator fills it.
-fn request_id(unix_ms: u64) -> String {
+pub(crate) fn request_id(unix_ms: u64) -> String {
     let mut random = [0; 10];
     fastrand::fill(&mut random);
     uuid::Builder::from_unix_timestamp_millis(unix_ms, &random).into_uuid().hyphenated().to_string()

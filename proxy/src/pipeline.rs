@@ -1,0 +1,175 @@
+//! The life of a call, top to bottom. Each room gets what the last one returned and knows no other room.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dialect::ModelEntry;
+use http::{HeaderMap, Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper::service::Service;
+use lifecycle::Clock;
+
+use crate::exchange::{Exchange, RecordSink, Trace};
+use crate::failure::{Failure, Origin, Source};
+use crate::frontend::{self, Common, Inbound, ResponseBody, Surface};
+use crate::identity::Caller;
+use crate::limits::Admitted;
+use crate::runtime::{Current, Runtime};
+use crate::telemetry::InFlight;
+use crate::upstream::Answer;
+use crate::{cache, guard, identity, limits, routing, settle, upstream};
+
+/// What every call of one data thread is served with.
+#[derive(Clone)]
+pub struct Door {
+    /// The runtime in force.
+    pub current: Current,
+    /// The time.
+    pub clock: Clock,
+    /// Takes the records.
+    pub sink: Arc<dyn RecordSink>,
+    /// Counts calls under way.
+    pub in_flight: InFlight,
+    /// The largest body of a call, in bytes.
+    pub max_body: usize,
+    /// Which data thread this is.
+    pub lane: usize,
+}
+
+impl Service<Request<Incoming>> for Door {
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let door = self.clone();
+        Box::pin(async move { Ok(door.answer(request).await) })
+    }
+}
+
+/// A call on its way in, its body unread.
+struct Arrived<B> {
+    surface: Surface,
+    headers: HeaderMap,
+    body: B,
+}
+
+impl Door {
+    /// Answers one request. Whatever the ending, a call leaves exactly one record.
+    pub async fn answer<B>(&self, request: Request<B>) -> Response<ResponseBody>
+    where
+        B: Body<Data = Bytes, Error: Into<Source>> + Unpin,
+    {
+        let (head, body) = request.into_parts();
+        let surface = match Surface::find(&head.method, head.uri.path(), &head.headers) {
+            Ok(surface) => surface,
+            Err(misdirected) => return frontend::render_misdirected(Common::bare(&self.clock), &misdirected),
+        };
+        let dialect = surface.dialect();
+        let mut exchange = self.begin(&surface, &head.headers);
+        let arrived = Arrived { surface, headers: head.headers, body };
+        match self.serve(arrived, &mut exchange).await {
+            Ok(Served::Call { admitted, answer, inbound, cache }) => {
+                let common = Common::of(dialect, &mut exchange);
+                let answered = settle::attach(admitted, answer, &inbound, exchange);
+                frontend::render_answer(common, cache.as_str(), answered)
+            }
+            Ok(Served::Models(list)) => {
+                exchange.answered();
+                frontend::render_bytes(Common::of(dialect, &mut exchange), list)
+            }
+            Err(failure) => {
+                report(&failure, exchange.request_id());
+                exchange.refused(&failure);
+                frontend::render_failure(Common::of(dialect, &mut exchange), dialect, &failure)
+            }
+        }
+    }
+
+    fn begin(&self, surface: &Surface, headers: &HeaderMap) -> Exchange {
+        let mut exchange = Exchange::begin(&self.clock, self.lane, Arc::clone(&self.sink));
+        exchange.count_in(self.in_flight.begin());
+        let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
+        exchange.note(|record| {
+            record.operation = surface.operation();
+            record.dialect = surface.dialect().as_str();
+            record.trace = traceparent.and_then(Trace::parse).unwrap_or_default();
+        });
+        exchange
+    }
+
+    /// Finds out who calls, before a byte of the body is read, and for what.
+    async fn serve<B>(&self, arrived: Arrived<B>, exchange: &mut Exchange) -> Result<Served, Failure>
+    where
+        B: Body<Data = Bytes, Error: Into<Source>> + Unpin,
+    {
+        let Arrived { surface, headers, body } = arrived;
+        let Some(runtime) = self.current.load() else {
+            return Err(identity::not_ready("the proxy has not yet received a policy"));
+        };
+        exchange.decided_by(&runtime.policy);
+        let caller = identity::identify(&runtime, &headers, self.clock.unix_ms())?;
+        exchange.identified(caller.key(), caller.tags().as_map());
+        match surface {
+            Surface::Call(dialect, operation) => {
+                let kind = (dialect, operation);
+                let call =
+                    frontend::read_call(kind, &headers, body, self.max_body, self.clock.unix_ms()).await?;
+                exchange.asked(&call.envelope);
+                let inbound = Inbound { call, headers, tags: caller.tags().clone() };
+                walk(&runtime, caller, inbound, exchange).await
+            }
+            Surface::Models(dialect) => {
+                let visible = runtime.policy.visible_models(caller.key());
+                let entries: Vec<_> = visible.into_iter().map(|model| entry(&model.name)).collect();
+                Ok(Served::Models(dialect::encode_models(dialect, &entries)))
+            }
+            Surface::Model(dialect, name) => {
+                identity::resolve(&runtime, &caller, &name)?;
+                Ok(Served::Models(dialect::encode_model(dialect, &entry(&name))))
+            }
+        }
+    }
+}
+
+/// What a call came to.
+enum Served {
+    Call { admitted: Admitted, answer: Answer, inbound: guard::Inspected, cache: cache::Lookup },
+    Models(Bytes),
+}
+
+/// The whole life of a call to a model, in order.
+async fn walk(
+    runtime: &Runtime,
+    caller: Caller,
+    inbound: Inbound,
+    exchange: &mut Exchange,
+) -> Result<Served, Failure> {
+    let permitted = identity::permit(runtime, caller, &inbound.call)?;
+    let admitted = limits::admit(runtime, permitted, &inbound, exchange)?;
+    let inbound = guard::inspect_call(inbound);
+    let cache = cache::look_up(&inbound);
+    let plan = routing::plan(runtime, &admitted, inbound.inbound(), exchange)?;
+    let answer = upstream::dispatch(&runtime.upstreams, &plan, inbound.inbound(), exchange).await?;
+    let answer = guard::inspect_answer(answer);
+    Ok(Served::Call { admitted, answer, inbound, cache })
+}
+
+fn entry(name: &str) -> ModelEntry {
+    ModelEntry { name: name.to_owned(), created: 0 }
+}
+
+/// Our own faults are logged, once and here. Everyone else's are in the record.
+fn report(failure: &Failure, request_id: &str) {
+    if failure.origin == Origin::Internal {
+        tracing::error!(request.id = request_id, code = failure.code, source = ?failure.source, "{}", failure.message);
+    }
+}
+
+impl std::fmt::Debug for Door {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Door").field("lane", &self.lane).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,62 @@
+//! The live form of a policy: the compiled policy with its counters, breakers and connections. Built from the previous one, so that
+//! whatever did not change goes on, and swapped whole, so that a call sees one version from beginning to end.
+//!
+//! It must not know where a policy comes from.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use policy::{Diagnostic, Policy};
+
+use crate::identity::Pepper;
+use crate::{limits, routing, upstream};
+
+/// One policy in force.
+#[derive(Debug)]
+pub struct Runtime {
+    /// What was decided.
+    pub policy: Arc<Policy>,
+    /// What keys are hashed with. Shared by all versions.
+    pub pepper: Pepper,
+    /// What of the quotas is used.
+    pub limits: limits::Live,
+    /// Connections, breakers and latencies of providers.
+    pub upstreams: upstream::Live,
+    /// What routing remembers.
+    pub routing: routing::Live,
+}
+
+/// What every runtime of one process is built with.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// What keys are hashed with.
+    pub pepper: Pepper,
+    /// The time, the data threads, and how providers are trusted.
+    pub upstream: upstream::Parts,
+}
+
+impl Runtime {
+    /// The runtime of `policy`, going on from `previous`.
+    pub fn build(policy: Policy, previous: Option<&Self>, parts: &Parts) -> Result<Self, Vec<Diagnostic>> {
+        let limits = limits::Live::build(&policy, previous.map(|previous| &previous.limits), &parts.upstream.clock);
+        let upstreams = upstream::Live::build(&policy, previous.map(|previous| &previous.upstreams), &parts.upstream)?;
+        let routing = routing::Live::build(&policy, previous.map(|previous| &previous.routing));
+        Ok(Self { policy: Arc::new(policy), pepper: parts.pepper.clone(), limits, upstreams, routing })
+    }
+}
+
+/// The runtime in force, for everyone to read and one to swap. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Current(Arc<ArcSwapOption<Runtime>>);
+
+impl Current {
+    /// The runtime in force. Load it once per call and pass it down.
+    pub fn load(&self) -> Option<Arc<Runtime>> {
+        self.0.load_full()
+    }
+
+    /// Puts `runtime` in force and returns the one before.
+    pub fn swap(&self, runtime: Arc<Runtime>) -> Option<Arc<Runtime>> {
+        self.0.swap(Some(runtime))
+    }
+}
