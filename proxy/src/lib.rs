@@ -12,6 +12,7 @@ pub mod exchange;
 pub mod failure;
 pub mod frontend;
 pub mod listener;
+pub mod routing;
 pub mod settings;
 pub mod telemetry;
 pub mod upstream;

@@ -68,6 +68,8 @@ pub struct Situation {
     pub class: Class,
     /// What the provider asked for.
     pub retry_after: Option<Duration>,
+    /// What the provider said of retrying, with `x-should-retry`.
+    pub should_retry: Option<bool>,
     /// Attempts made at this target, the failed one included.
     pub tries_here: u32,
     /// Attempts made at all targets.
@@ -93,6 +95,18 @@ pub struct RetryRules {
     pub max: Duration,
     /// Repetitions as a share of live traffic, in percent.
     pub budget_percent: u32,
+}
+
+impl From<&policy::compiled::Retries> for RetryRules {
+    fn from(authored: &policy::compiled::Retries) -> Self {
+        Self {
+            attempts: authored.attempts,
+            per_target: authored.per_target,
+            base: authored.backoff_base,
+            max: authored.backoff_max,
+            budget_percent: authored.budget_percent,
+        }
+    }
 }
 
 impl Default for RetryRules {
@@ -144,7 +158,7 @@ fn delay_here(situation: &Situation, rules: &RetryRules) -> Option<Duration> {
         _ => return None,
     };
     let floor = situation.retry_after.unwrap_or_default();
-    if situation.tries_here >= most || floor > INLINE_CAP {
+    if situation.tries_here >= most || floor > INLINE_CAP || situation.should_retry == Some(false) {
         return None;
     }
     Some(backoff(rules, situation.tries_here, situation.jitter).max(floor))

@@ -7,6 +7,7 @@ fn after(class: Class) -> Situation {
     Situation {
         class,
         retry_after: None,
+        should_retry: None,
         tries_here: 1,
         tries: 1,
         has_next: true,
@@ -70,6 +71,12 @@ fn retry_after_is_a_floor_up_to_the_inline_cap_and_a_reason_to_leave_above_it() 
         check(Situation { retry_after: Some(SECOND * 5), ..after(class) }, Next::SameTarget(SECOND * 5));
         check(Situation { retry_after: Some(SECOND * 6), ..after(class) }, Next::NextTarget);
     }
+}
+
+#[test]
+fn a_provider_that_asks_not_to_be_retried_is_left() {
+    check(Situation { should_retry: Some(false), ..after(Class::Transient) }, Next::NextTarget);
+    check(Situation { should_retry: Some(true), ..after(Class::Invalid) }, Next::GiveUp);
 }
 
 #[test]

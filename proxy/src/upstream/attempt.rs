@@ -1,0 +1,217 @@
+//! One attempt at one target: send, wait for the first byte, tell an answer from an error, and read as much as commits to it.
+//! It must not know of other attempts.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use dialect::{Call, Fault, Summary};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use lifecycle::Clock;
+use policy::Timeouts;
+use tokio::time::Instant;
+
+use crate::upstream::provider::{Health, Upstream};
+use crate::upstream::pull::{Pull, PullError};
+use crate::upstream::stream::{AnswerStream, Origin};
+use crate::upstream::trouble::Trouble;
+
+/// The largest whole answer that is taken. Embeddings of a large batch come near a tenth of it.
+const LARGEST_ANSWER: usize = 128 << 20;
+/// The largest error that is read; the rest says nothing more.
+const LARGEST_ERROR: usize = 64 << 10;
+
+/// The provider's headers that a caller of the same dialect may see: they help to report a problem to it.
+const PASSED_ON: [HeaderName; 3] = [
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("request-id"),
+    HeaderName::from_static("openai-processing-ms"),
+];
+
+/// Everything one attempt needs.
+pub(super) struct Try<'a> {
+    pub(super) upstream: &'a Upstream,
+    pub(super) health: &'a Arc<Health>,
+    pub(super) call: &'a Call,
+    pub(super) body: Bytes,
+    pub(super) headers: HeaderMap,
+    pub(super) lane: usize,
+    pub(super) request_id: String,
+    pub(super) clock: &'a Clock,
+    pub(super) timeouts: Timeouts,
+    pub(super) deadline: Instant,
+}
+
+/// An answer that can be committed to.
+#[derive(Debug)]
+pub(super) struct Success {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) opened: Opened,
+}
+
+/// The answer's body.
+#[derive(Debug)]
+pub(super) enum Opened {
+    Whole { bytes: Bytes, summary: Summary },
+    Stream(Box<AnswerStream>),
+}
+
+/// Sends the call and reads until the answer can be committed to.
+pub(super) async fn attempt(one: Try<'_>) -> Result<Success, Trouble> {
+    let name = one.upstream.name();
+    let in_flight = one.health.latency.begin();
+    let began = one.clock.now();
+    let first_byte = one.timeouts.first_byte.map_or(Duration::from_secs(60), Duration::from);
+    let due = (began + first_byte).min(one.deadline);
+    let response = send(&one, due).await?;
+    let status = response.status();
+    let headers = passed_on(&one, response.headers());
+    let idle = one.timeouts.idle.map_or(Duration::from_secs(60), Duration::from);
+    let (head, body) = response.into_parts();
+    let mut pull = Pull::new(body, one.clock.clone(), idle, one.deadline);
+    if status != StatusCode::OK {
+        return Err(refusal(&one, status, &head.headers, &mut pull).await);
+    }
+    if !one.call.envelope.stream {
+        let body = collect(name, status, &mut pull).await?;
+        let (bytes, summary) = dialect::relay_answer(one.call, one.upstream.dialect(), body)
+            .map_err(|fault| Trouble::fault(name, status.as_u16(), fault))?;
+        return Ok(Success { status: status.as_u16(), headers, opened: Opened::Whole { bytes, summary } });
+    }
+    if !is_event_stream(&head.headers) {
+        return Err(not_a_stream(&one, status, &mut pull).await);
+    }
+    let origin = Origin {
+        provider: name.to_owned(),
+        request_id: one.request_id,
+        status: status.as_u16(),
+        health: Arc::clone(one.health),
+        clock: one.clock.clone(),
+        in_flight,
+    };
+    let relay = dialect::Relay::new(one.call, one.upstream.dialect());
+    let stream = AnswerStream::open(relay, pull, origin, due).await?;
+    Ok(Success { status: status.as_u16(), headers, opened: Opened::Stream(Box::new(stream)) })
+}
+
+/// Until the answer's head is there.
+async fn send(one: &Try<'_>, due: Instant) -> Result<Response<Incoming>, Trouble> {
+    let name = one.upstream.name();
+    let Some(client) = one.upstream.client(one.lane) else {
+        return Err(Trouble::internal(name, "there is no lane to send on"));
+    };
+    let mut request = Request::new(Full::new(one.body.clone()));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = one.upstream.uri(one.call.operation);
+    *request.headers_mut() = one.headers.clone();
+    match tokio::time::timeout_at(due, client.request(request)).await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(error)) => Err(Trouble::transport(name, &error)),
+        Err(_elapsed) => Err(Trouble::overdue(name, 0, "no answer began in time".to_owned())),
+    }
+}
+
+/// The fault in an answer that is an error.
+async fn refusal(one: &Try<'_>, status: StatusCode, headers: &HeaderMap, pull: &mut Pull) -> Trouble {
+    // Half an error is enough to judge by, and so is none.
+    let body = read(pull, LARGEST_ERROR).await.0;
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let fault = dialect::decode_fault(one.upstream.dialect(), status.as_u16(), &header, &body);
+    Trouble::fault(one.upstream.name(), status.as_u16(), fault)
+}
+
+/// A stream was asked for and something else came: an error in a success, most likely.
+async fn not_a_stream(one: &Try<'_>, status: StatusCode, pull: &mut Pull) -> Trouble {
+    let name = one.upstream.name();
+    let body = match collect(name, status, pull).await {
+        Ok(body) => body,
+        Err(trouble) => return trouble,
+    };
+    let fault = match dialect::relay_answer(one.call, one.upstream.dialect(), body) {
+        Err(fault) => fault,
+        Ok(_) => Fault::bad_answer("not_a_stream", "a stream was asked for and a whole answer came"),
+    };
+    Trouble::fault(name, status.as_u16(), fault)
+}
+
+async fn collect(name: &str, status: StatusCode, pull: &mut Pull) -> Result<Bytes, Trouble> {
+    let status = status.as_u16();
+    match read(pull, LARGEST_ANSWER).await {
+        (body, ReadEnd::Whole) => Ok(body),
+        (_, ReadEnd::TooLong) => Err(Trouble::oversized_answer(name, status, LARGEST_ANSWER)),
+        (_, ReadEnd::Failed(error)) => Err(pull_trouble(name, status, &error)),
+    }
+}
+
+/// What a failed read means.
+pub(super) fn pull_trouble(name: &str, status: u16, error: &PullError) -> Trouble {
+    match error {
+        PullError::Idle(limit) => {
+            let message = format!("the answer stopped for {} ms", limit.as_millis());
+            Trouble::overdue(name, status, message)
+        }
+        PullError::Deadline => Trouble::overdue(name, status, "the call's time was over".to_owned()),
+        PullError::Broken(error) => Trouble::cut(name, status, error),
+    }
+}
+
+enum ReadEnd {
+    Whole,
+    TooLong,
+    Failed(PullError),
+}
+
+/// Reads a body up to a bound; what was read comes back whatever the end. One piece is passed on as it is.
+async fn read(pull: &mut Pull, most: usize) -> (Bytes, ReadEnd) {
+    let announced = pull.announced().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    if announced > most {
+        return (Bytes::new(), ReadEnd::TooLong);
+    }
+    let mut first: Option<Bytes> = None;
+    let mut joined = BytesMut::new();
+    let end = loop {
+        let piece = match poll_fn(|cx| pull.poll_piece(cx)).await {
+            None => break ReadEnd::Whole,
+            Some(Err(error)) => break ReadEnd::Failed(error),
+            Some(Ok(piece)) => piece,
+        };
+        let so_far = first.as_ref().map_or(0, Bytes::len) + joined.len();
+        if so_far + piece.len() > most {
+            break ReadEnd::TooLong;
+        }
+        match first.take() {
+            None if joined.is_empty() => first = Some(piece),
+            None => joined.extend_from_slice(&piece),
+            Some(earlier) => {
+                joined.reserve(announced.max(earlier.len() + piece.len()));
+                joined.extend_from_slice(&earlier);
+                joined.extend_from_slice(&piece);
+            }
+        }
+    };
+    (first.unwrap_or_else(|| joined.freeze()), end)
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_none_or(|value| !value.trim_start().to_ascii_lowercase().starts_with("application/json"))
+}
+
+fn passed_on(one: &Try<'_>, from: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if one.call.dialect == one.upstream.dialect() {
+        for name in &PASSED_ON {
+            if let Some(value) = from.get(name) {
+                headers.insert(name.clone(), value.clone());
+            }
+        }
+    }
+    headers
+}
