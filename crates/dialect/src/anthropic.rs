@@ -1,4 +1,11 @@
-//! One dialect to and from the canonical form.
+//! Anthropic messages, to and from the canonical form. It must not know the other dialect.
 
+pub(crate) mod answer;
+pub(crate) mod emit;
 pub(crate) mod error;
+pub(crate) mod parts;
+pub(crate) mod probe;
 pub(crate) mod request;
+pub(crate) mod stream;
+pub(crate) mod usage;
+pub(crate) mod write;

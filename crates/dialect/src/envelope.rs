@@ -39,8 +39,8 @@ pub(crate) struct Places {
     pub(crate) stream_options: Option<Span>,
     /// The value of `stream_options.include_usage`.
     pub(crate) include_usage: Option<Span>,
-    /// Whether `stream_options` is an object without fields.
-    pub(crate) no_stream_options: bool,
+    /// Whether `stream_options` is an object with fields.
+    pub(crate) has_stream_options: bool,
     /// The names `max_tokens` and `max_completion_tokens`, quotes included.
     pub(crate) max_tokens: Option<Span>,
     pub(crate) max_completion_tokens: Option<Span>,
@@ -197,10 +197,9 @@ impl Reader<'_> {
             Some(Token::Null) => return Ok(()),
             _ => return Err(wrong()),
         }
-        self.envelope.places.no_stream_options = true;
         while let Some(token) = inside.next()? {
             let Token::Key(key) = token else { continue };
-            self.envelope.places.no_stream_options = false;
+            self.envelope.places.has_stream_options = true;
             let is_usage = inside.is(key, "include_usage");
             let value = inside.skip()?;
             if !is_usage {

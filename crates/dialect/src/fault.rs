@@ -9,7 +9,7 @@ use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
 
-use crate::{Dialect, anthropic, openai};
+use crate::{Dialect, anthropic, openai, scan::ScanError};
 
 pub use classify::decode_fault;
 pub(crate) use classify::{decode_in_band, sanitise};
@@ -81,12 +81,29 @@ impl Fault {
         Self::new(FaultClass::Transient, code, message)
     }
 
+    /// The target has no word for a field.
+    pub(crate) fn no_word(dialect: Dialect, place: &str, why: &str) -> Self {
+        Self::unsupported(format!("`{place}` cannot be sent to a target that speaks {dialect}: {why}"))
+            .at(place)
+    }
+
     /// Names the field it is about.
     #[must_use]
     pub fn at(mut self, param: impl Into<String>) -> Self {
         self.param = Some(param.into());
         self
     }
+}
+
+/// The fault of an answer that is not JSON.
+pub(crate) fn garbage(error: ScanError) -> Fault {
+    let message = format!("the provider's answer is not valid JSON at byte {}: {}", error.at, error.what);
+    Fault::bad_answer("invalid_answer", message)
+}
+
+/// What is wrong with an answer is the provider's fault, not the caller's.
+pub(crate) fn broken(fault: &Fault) -> Fault {
+    Fault::bad_answer("invalid_answer", format!("the provider's answer is not understood: {}", fault.message))
 }
 
 /// An error of ours, to be told to a caller.

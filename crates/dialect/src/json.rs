@@ -25,29 +25,31 @@ pub(crate) struct Object<'a> {
 
 impl<'de> Deserialize<'de> for Object<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Object<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
-                while let Some((Key(name), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
-                    if fields.len() >= MOST_FIELDS {
-                        return Err(serde::de::Error::custom("too many fields in one object"));
-                    }
-                    if fields.iter().any(|(known, _)| *known == name) {
-                        return Err(serde::de::Error::custom(format_args!("duplicate field `{name}`")));
-                    }
-                    fields.push((name, value));
-                }
-                Ok(Object { fields, place: String::new() })
-            }
-        }
         deserializer.deserialize_map(Fields)
+    }
+}
+
+struct Fields;
+
+impl<'de> Visitor<'de> for Fields {
+    type Value = Object<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
+        while let Some((Key(name), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
+            if fields.len() >= MOST_FIELDS {
+                return Err(serde::de::Error::custom("too many fields in one object"));
+            }
+            if fields.iter().any(|(known, _)| *known == name) {
+                return Err(serde::de::Error::custom(format_args!("duplicate field `{name}`")));
+            }
+            fields.push((name, value));
+        }
+        Ok(Object { fields, place: String::new() })
     }
 }
 
@@ -113,6 +115,12 @@ impl<'a> Object<'a> {
         self.take(name)
             .map(|value| serde_json::from_str(value.get()).map_err(|_error| self.wrong(name, what)))
             .transpose()
+    }
+
+    /// Looks at a field without taking it; nothing when it has another type.
+    pub(crate) fn peek_as<T: Deserialize<'a>>(&self, name: &str) -> Option<T> {
+        let (_, value) = self.fields.iter().find(|(known, _)| known == name)?;
+        serde_json::from_str(value.get()).ok()
     }
 
     /// Takes a text.

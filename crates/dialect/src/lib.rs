@@ -15,6 +15,7 @@ mod envelope;
 mod fault;
 mod json;
 mod limits;
+mod losses;
 mod models;
 mod openai;
 mod outbound;
@@ -27,8 +28,8 @@ mod whole;
 
 pub use call::{Call, MaxTokensField, OnUnsupported, Outbound, TargetShape};
 pub use canonical::{
-    Answer, Event, Json, Message, OutputFormat, Part, PartBody, Reasoning, Request, Role, Source, Tool,
-    ToolBody, ToolChoice,
+    Answer, Event, Extra, Json, Message, OutputFormat, Part, PartBody, Reasoning, Request, Role, Source,
+    Tool, ToolBody, ToolChoice,
 };
 pub use envelope::Envelope;
 pub use fault::{ErrorShape, Fault, FaultClass, decode_fault, encode_error};

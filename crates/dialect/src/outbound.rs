@@ -1,11 +1,102 @@
 //! How a call goes out: spliced on the same dialect, through the canonical form otherwise.
 
-use crate::{Call, Fault, Outbound, TargetShape};
+use bytes::Bytes;
+
+use crate::{
+    Call, Dialect, Fault, MaxTokensField, Operation, Outbound, Request, TargetShape, anthropic,
+    envelope::Places, losses::Losses, openai, scan::Span,
+};
 
 /// Writes a call for a target.
 ///
+/// On the same dialect every byte stays, but for the model's name, a usage report asked for at the end of a stream, and
+/// the name of the cap on output where the provider has its own.
+///
 /// # Errors
 /// The target has no word for something in the call; the fault names the field.
-pub fn encode_call(_call: &Call, _target: &TargetShape<'_>) -> Result<Outbound, Fault> {
-    Err(Fault::unsupported("calls are not written yet"))
+pub fn encode_call(call: &Call, target: &TargetShape<'_>) -> Result<Outbound, Fault> {
+    let translates = call.dialect != target.dialect || call.envelope.places.unsigned_thinking;
+    if translates {
+        return write(&call.request()?, target);
+    }
+    let body = splice(&call.body, edits(call, target));
+    Ok(Outbound { body, dropped: Vec::new(), defaulted: Vec::new() })
 }
+
+/// Writes a canonical request for a target.
+pub(crate) fn write(request: &Request, target: &TargetShape<'_>) -> Result<Outbound, Fault> {
+    let mut losses = Losses::new(request.origin, target);
+    let body = match target.dialect {
+        Dialect::OpenAi => openai::write::write(request, target, &mut losses)?,
+        Dialect::Anthropic => anthropic::write::write(request, target, &mut losses)?,
+    };
+    Ok(Outbound { body: body.into(), dropped: losses.dropped, defaulted: losses.defaulted })
+}
+
+/// What is put in place of a span; an empty span is an insertion.
+type Edit = (Span, String);
+
+fn edits(call: &Call, target: &TargetShape<'_>) -> Vec<Edit> {
+    let places = &call.envelope.places;
+    let mut edits = Vec::new();
+    if call.envelope.model != target.model {
+        edits.push((places.model, quoted(target.model)));
+    }
+    let is_openai_chat = call.dialect == Dialect::OpenAi && call.operation == Operation::Chat;
+    if is_openai_chat && call.envelope.stream && !call.envelope.wants_usage {
+        edits.push(ask_for_usage(places));
+    }
+    if is_openai_chat {
+        edits.extend(target.max_tokens_field.and_then(|field| rename_cap(places, field)));
+    }
+    edits.sort_by_key(|(span, _)| span.start);
+    edits
+}
+
+fn ask_for_usage(places: &Places) -> Edit {
+    let insertion = |at: usize| Span { start: at, end: at };
+    match (places.include_usage, places.stream_options) {
+        (Some(value), _) => (value, "true".to_owned()),
+        (None, Some(options)) if places.has_stream_options => {
+            (insertion(options.start + 1), r#""include_usage":true,"#.to_owned())
+        }
+        (None, Some(empty)) => (empty, r#"{"include_usage":true}"#.to_owned()),
+        (None, None) => {
+            (insertion(places.model.end), r#","stream_options":{"include_usage":true}"#.to_owned())
+        }
+    }
+}
+
+/// The caller's cap under the provider's name for it, unless that is there already.
+fn rename_cap(places: &Places, field: MaxTokensField) -> Option<Edit> {
+    let other = match (field, places.max_tokens, places.max_completion_tokens) {
+        (MaxTokensField::MaxTokens, None, Some(other))
+        | (MaxTokensField::MaxCompletionTokens, Some(other), None) => other,
+        _ => return None,
+    };
+    Some((other, quoted(field.as_str())))
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// Puts edits, sorted by place, into a body; without edits the body is not copied.
+fn splice(body: &Bytes, edits: Vec<Edit>) -> Bytes {
+    if edits.is_empty() {
+        return body.clone();
+    }
+    let added: usize = edits.iter().map(|(_, text)| text.len()).sum();
+    let mut out = Vec::with_capacity(body.len() + added);
+    let mut from = 0;
+    for (span, text) in edits {
+        out.extend_from_slice(body.get(from..span.start).unwrap_or_default());
+        out.extend_from_slice(text.as_bytes());
+        from = span.end;
+    }
+    out.extend_from_slice(body.get(from..).unwrap_or_default());
+    out.into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,50 +1,112 @@
 //! Streamed answers: one door for passing bytes through and for translating them.
+//!
+//! Only whole records are given out, so an error in band never lands inside another record, and a record that
+//! reports an error never reaches the caller unasked. What to do after a fault is decided elsewhere.
+
+mod pass;
+mod translate;
 
 use bytes::Bytes;
 
-use crate::{Call, Dialect, ErrorShape, Fault, Summary};
+use crate::{Call, Dialect, ErrorShape, Fault, Summary, encode_error, sse};
+
+use pass::Pass;
+use translate::Translate;
 
 /// A stream on its way from a provider to a caller.
 #[derive(Debug)]
 pub struct Relay {
-    summary: Summary,
+    caller: Dialect,
+    road: Road,
+}
+
+#[derive(Debug)]
+enum Road {
+    Pass(Pass),
+    Translate(Box<Translate>),
 }
 
 impl Relay {
     /// A relay for the answer to a call.
     #[must_use]
-    pub fn new(_call: &Call, _upstream: Dialect) -> Self {
-        Self { summary: Summary::default() }
+    pub fn new(call: &Call, upstream: Dialect) -> Self {
+        let road = if call.dialect == upstream {
+            Road::Pass(Pass::new(call))
+        } else {
+            Road::Translate(Box::new(Translate::new(call, upstream)))
+        };
+        Self { caller: call.dialect, road }
     }
 
     /// Takes bytes of the provider and gives out what the caller gets for them. Only whole records are given out.
     ///
     /// # Errors
     /// The provider reported an error in band, or sent garbage. What stood before it was given out.
-    pub fn push(&mut self, _chunk: Bytes, _out: &mut Vec<Bytes>) -> Result<(), Fault> {
-        Err(Fault::unsupported("streams are not read yet"))
+    pub fn push(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), Fault> {
+        match &mut self.road {
+            Road::Pass(pass) => pass.push(chunk, out),
+            Road::Translate(translate) => translate.push(chunk, out),
+        }
     }
 
     /// The provider's body has ended.
     ///
     /// # Errors
     /// It ended before its grammar allows: the answer was cut.
-    pub fn finish(&mut self, _out: &mut Vec<Bytes>) -> Result<(), Fault> {
-        Err(Fault::unsupported("streams are not read yet"))
+    pub fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<(), Fault> {
+        match &mut self.road {
+            Road::Pass(pass) => pass.finish(out),
+            Road::Translate(translate) => translate.finish(out),
+        }
     }
 
     /// Whether content was given out: from then on no other provider can take over silently.
     #[must_use]
     pub fn has_content(&self) -> bool {
-        false
+        let summary = self.known();
+        summary.output_chars > 0 || summary.stop.is_some() || summary.complete
     }
 
     /// What is known so far.
     #[must_use]
     pub fn summary(&self) -> Summary {
-        self.summary.clone()
+        self.known().clone()
     }
 
-    /// Ends the stream with an error in band, in the caller's dialect.
-    pub fn abort(&mut self, _error: &ErrorShape<'_>, _out: &mut Vec<Bytes>) {}
+    /// Ends the stream with an error in band, in the caller's dialect. A finished stream stays finished.
+    pub fn abort(&mut self, error: &ErrorShape<'_>, out: &mut Vec<Bytes>) {
+        if self.known().complete {
+            return;
+        }
+        let event = match self.caller {
+            Dialect::OpenAi => None,
+            Dialect::Anthropic => Some("error"),
+        };
+        let mut record = Vec::new();
+        sse::write(&mut record, event, &encode_error(self.caller, error));
+        out.push(record.into());
+    }
+
+    fn known(&self) -> &Summary {
+        match &self.road {
+            Road::Pass(pass) => &pass.summary,
+            Road::Translate(translate) => &translate.summary,
+        }
+    }
 }
+
+/// The fault of a stream that ended too early.
+fn cut() -> Fault {
+    Fault::bad_answer("stream_cut", "the provider's stream ended before the answer was complete")
+}
+
+/// The fault of an answer whose provider says that it failed while writing it.
+pub(crate) fn failed(word: &str) -> Fault {
+    Fault::bad_answer(
+        "provider_failed",
+        format!("the provider failed while answering (`{}`)", crate::fault::sanitise(word)),
+    )
+}
+
+#[cfg(test)]
+mod tests;

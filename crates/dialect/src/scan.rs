@@ -84,11 +84,6 @@ impl<'a> Scanner<'a> {
         self.depth
     }
 
-    /// The place after the last token.
-    pub(crate) fn place(&self) -> usize {
-        self.at
-    }
-
     /// The bytes of a span.
     pub(crate) fn bytes(&self, span: Span) -> &'a [u8] {
         self.bytes.get(span.start..span.end).unwrap_or_default()
@@ -363,8 +358,8 @@ fn special(word: [u8; 8]) -> u64 {
     const HIGHS: u64 = 0x8080_8080_8080_8080;
     let word = u64::from_le_bytes(word);
     let zero_in = |x: u64| x.wrapping_sub(ONES) & !x;
-    let quote = zero_in(word ^ ONES * 0x22);
-    let backslash = zero_in(word ^ ONES * 0x5c);
+    let quote = zero_in(word ^ (ONES * 0x22));
+    let backslash = zero_in(word ^ (ONES * 0x5c));
     let control = word.wrapping_sub(ONES * 0x20) & !word;
     (quote | backslash | control) & HIGHS
 }

@@ -96,6 +96,11 @@ impl StopReason {
         if calls_tools && self == Self::End { Self::ToolUse } else { self }
     }
 
+    /// A refusal in words is a block, whatever the reason says.
+    pub(crate) fn with_refusal(self, refuses: bool) -> Self {
+        if refuses && self == Self::End { Self::Refusal } else { self }
+    }
+
     fn guess(word: &str) -> Self {
         let word = word.to_ascii_lowercase();
         let hinted = HINTS.iter().find(|(_, hints)| hints.iter().any(|hint| word.contains(hint)));

@@ -26,7 +26,7 @@ fn what_routing_needs_is_read() {
     assert_eq!((envelope.tools, envelope.images), (2, 2));
     let tools = 2 * "typefunctionfunctionnamef".len() as u64;
     assert_eq!(envelope.input_chars, "be brief".len() as u64 + "what is\né?".len() as u64 + 10 + tools);
-    let model = &body[envelope.places.model.start..envelope.places.model.end];
+    let model = body.get(envelope.places.model.start..envelope.places.model.end).unwrap();
     assert_eq!(model, r#""gpt\u002d4""#);
 }
 

@@ -1,0 +1,146 @@
+//! What accounting needs of an Anthropic answer or of one record of its stream, read without building anything.
+
+use crate::{
+    Usage,
+    anthropic::usage,
+    scan::{ScanError, Scanner, Text, Token},
+};
+
+/// What one body or record told.
+#[derive(Debug, Default)]
+pub(crate) struct Probe {
+    /// The `type`.
+    pub(crate) kind: String,
+    /// It reports an error.
+    pub(crate) is_error: bool,
+    /// It has `content`, as whole answers have.
+    pub(crate) has_content: bool,
+    pub(crate) stop: Option<String>,
+    pub(crate) usage: Option<Usage>,
+    pub(crate) model: Option<String>,
+    /// The length of what was written.
+    pub(crate) chars: u64,
+}
+
+/// Reads a body or the data of a record over the usage known already.
+pub(crate) fn probe(json: &[u8], known: Option<Usage>) -> Result<Probe, ScanError> {
+    let mut reader =
+        Reader { scanner: Scanner::new(json), probe: Probe { usage: known, ..Probe::default() } };
+    if reader.scanner.next()? != Some(Token::BeginObject) {
+        return Err(ScanError { at: 0, what: "expected an object" });
+    }
+    while let Some(token) = reader.scanner.next()? {
+        if let Token::Key(key) = token {
+            reader.field(key)?;
+        }
+    }
+    Ok(reader.probe)
+}
+
+struct Reader<'a> {
+    scanner: Scanner<'a>,
+    probe: Probe,
+}
+
+impl Reader<'_> {
+    fn field(&mut self, key: Text) -> Result<(), ScanError> {
+        match self.scanner.read(key).unwrap_or_default().as_ref() {
+            "type" => self.probe.kind = self.word()?.unwrap_or_default(),
+            "error" => {
+                let span = self.scanner.skip()?;
+                self.probe.is_error |= !matches!(self.scanner.bytes(span), b"null" | b"false" | b"{}");
+            }
+            "message" => self.fields(Self::message_field)?,
+            "delta" => self.fields(Self::delta_field)?,
+            "content_block" => self.count()?,
+            _ => self.message_field(key)?,
+        }
+        Ok(())
+    }
+
+    /// Reads the fields of an object; any other value is passed over.
+    fn fields(
+        &mut self,
+        mut read: impl FnMut(&mut Self, Text) -> Result<(), ScanError>,
+    ) -> Result<(), ScanError> {
+        let outer = self.scanner.depth();
+        loop {
+            if let Some(Token::Key(key)) = self.scanner.next()? {
+                read(self, key)?;
+            }
+            if self.scanner.depth() <= outer {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A field of a message, which stands at the top of a whole answer and inside `message_start`.
+    fn message_field(&mut self, key: Text) -> Result<(), ScanError> {
+        match self.scanner.read(key).unwrap_or_default().as_ref() {
+            "model" => self.probe.model = self.word()?,
+            "stop_reason" => self.probe.stop = self.word()?,
+            "usage" => {
+                let span = self.scanner.skip()?;
+                self.probe.usage = usage::correct(self.probe.usage, self.scanner.bytes(span));
+            }
+            "content" => {
+                self.probe.has_content = true;
+                self.count()?;
+            }
+            _ => _ = self.scanner.skip()?,
+        }
+        Ok(())
+    }
+
+    fn delta_field(&mut self, key: Text) -> Result<(), ScanError> {
+        match self.scanner.read(key).unwrap_or_default().as_ref() {
+            "stop_reason" => self.probe.stop = self.word()?,
+            "text" | "thinking" | "partial_json" => self.count()?,
+            _ => _ = self.scanner.skip()?,
+        }
+        Ok(())
+    }
+
+    /// Counts what the model wrote: not the words of the format, nor signatures and other sealed bytes.
+    fn count(&mut self) -> Result<(), ScanError> {
+        let outer = self.scanner.depth();
+        let mut counts = true;
+        loop {
+            match self.scanner.next()? {
+                Some(Token::Key(key)) => {
+                    let name = self.scanner.read(key).unwrap_or_default();
+                    counts = !matches!(
+                        name.as_ref(),
+                        "type"
+                            | "id"
+                            | "tool_use_id"
+                            | "signature"
+                            | "data"
+                            | "encrypted_content"
+                            | "encrypted_index"
+                    );
+                    continue;
+                }
+                Some(Token::String(text)) if counts => {
+                    self.probe.chars = self.probe.chars.saturating_add(text.chars)
+                }
+                _ => {}
+            }
+            if self.scanner.depth() <= outer {
+                return Ok(());
+            }
+        }
+    }
+
+    fn word(&mut self) -> Result<Option<String>, ScanError> {
+        let outer = self.scanner.depth();
+        let word = match self.scanner.next()? {
+            Some(Token::String(text)) => self.scanner.read(text).map(std::borrow::Cow::into_owned),
+            _ => None,
+        };
+        while self.scanner.depth() > outer {
+            self.scanner.next()?;
+        }
+        Ok(word)
+    }
+}

@@ -1,0 +1,58 @@
+//! Anthropic's usage: `input_tokens` exclude what was read from and written to the cache.
+
+use serde_json::Value;
+
+use crate::{Usage, json::ObjectWriter};
+
+/// Reads a `usage` object over what is known already: a later report corrects the fields it names, never adds.
+pub(crate) fn correct(known: Option<Usage>, json: &[u8]) -> Option<Usage> {
+    let Ok(report) = serde_json::from_slice::<Value>(json) else { return known };
+    if !report.is_object() {
+        return known;
+    }
+    let mut usage = known.unwrap_or_default();
+    let set = |field: &mut u64, path: &str| {
+        if let Some(count) = report.pointer(path).and_then(Value::as_u64) {
+            *field = count;
+        }
+    };
+    set(&mut usage.input, "/input_tokens");
+    set(&mut usage.cache_read, "/cache_read_input_tokens");
+    set(&mut usage.cache_write, "/cache_creation_input_tokens");
+    set(&mut usage.output, "/output_tokens");
+    set(&mut usage.reasoning, "/output_tokens_details/thinking_tokens");
+    usage.reasoning = usage.reasoning.min(usage.output);
+    Some(usage)
+}
+
+/// Writes the fields of a `usage` object.
+pub(crate) fn write(usage: &Usage, w: &mut ObjectWriter<'_>) {
+    w.number("input_tokens", usage.input);
+    w.number("cache_creation_input_tokens", usage.cache_write);
+    w.number("cache_read_input_tokens", usage.cache_read);
+    w.number("output_tokens", usage.output);
+    if usage.reasoning > 0 {
+        w.object("output_tokens_details", |w| w.number("thinking_tokens", usage.reasoning));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{correct, write};
+    use crate::{Usage, json::object};
+
+    #[test]
+    fn cached_tokens_are_outside_the_input_tokens() {
+        let usage = Usage { input: 10, cache_read: 5, cache_write: 3, output: 7, reasoning: 2 };
+        let written = object(|w| write(&usage, w));
+        assert!(String::from_utf8_lossy(&written).starts_with(r#"{"input_tokens":10,"#));
+        assert_eq!(correct(None, &written), Some(usage));
+    }
+
+    #[test]
+    fn a_later_report_corrects_and_never_adds() {
+        let first = correct(None, br#"{"input_tokens":4,"cache_read_input_tokens":9,"output_tokens":1}"#);
+        let last = correct(first, br#"{"cache_read_input_tokens":8,"output_tokens":20,"input_tokens":null}"#);
+        assert_eq!(last, Some(Usage { input: 4, cache_read: 8, output: 20, ..Usage::default() }));
+    }
+}

@@ -1,0 +1,126 @@
+//! What a translation leaves out or makes up, and when it refuses instead.
+//!
+//! Losing what decides the answer is refused unless the target is allowed to drop it; losing a hint is always told.
+
+use crate::{
+    Dialect, Fault, OnUnsupported, TargetShape, anthropic,
+    canonical::{Extra, Json},
+    openai,
+};
+
+/// What is lost when a field without a canonical word is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// Its value says what would hold anyway.
+    Nothing,
+    /// Speed, price or bookkeeping, but not the answer.
+    Hint,
+    /// The answer would be another one.
+    Meaning,
+    /// A promise about where or how data is kept: never dropped.
+    Duty,
+}
+
+/// The account of one translation.
+#[derive(Debug)]
+pub(crate) struct Losses {
+    pub(crate) origin: Dialect,
+    target: Dialect,
+    on_unsupported: OnUnsupported,
+    pub(crate) dropped: Vec<String>,
+    pub(crate) defaulted: Vec<(String, String)>,
+}
+
+impl Losses {
+    pub(crate) fn new(origin: Dialect, target: &TargetShape<'_>) -> Self {
+        Self {
+            origin,
+            target: target.dialect,
+            on_unsupported: target.on_unsupported,
+            dropped: Vec::new(),
+            defaulted: Vec::new(),
+        }
+    }
+
+    /// Whether the target speaks the dialect that the request came in.
+    pub(crate) fn is_home(&self) -> bool {
+        self.origin == self.target
+    }
+
+    /// Tells that a field was left out; places lose their numbers, so that the list stays short.
+    pub(crate) fn drop(&mut self, place: &str) {
+        let place = without_numbers(place);
+        if !self.dropped.contains(&place) {
+            self.dropped.push(place);
+        }
+    }
+
+    /// Tells that a field has a value the caller did not choose.
+    pub(crate) fn default(&mut self, place: &str, value: impl Into<String>) {
+        self.defaulted.push((place.to_owned(), value.into()));
+    }
+
+    /// Refuses, or where dropping is allowed, drops.
+    pub(crate) fn refuse(&mut self, place: &str, why: &str) -> Result<(), Fault> {
+        match self.on_unsupported {
+            OnUnsupported::Refuse => Err(Fault::no_word(self.target, place, why)),
+            OnUnsupported::Drop => {
+                self.drop(place);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether a value that does not fit may be bent until it does.
+    pub(crate) fn may_bend(&self) -> bool {
+        self.on_unsupported == OnUnsupported::Drop
+    }
+
+    /// Accounts for fields without a canonical word that do not go home.
+    pub(crate) fn extra(&mut self, place: &str, extra: &Extra) -> Result<(), Fault> {
+        for (name, value) in extra {
+            let place = if place.is_empty() { name.clone() } else { format!("{place}.{name}") };
+            match self.loss(name, value) {
+                Loss::Nothing => {}
+                Loss::Hint => self.drop(&place),
+                Loss::Meaning => self.refuse(&place, "there is no word for it")?,
+                Loss::Duty => {
+                    return Err(Fault::no_word(self.target, &place, "it is a promise that would be broken"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn loss(&self, name: &str, value: &Json) -> Loss {
+        match self.origin {
+            Dialect::OpenAi => openai::request::loss(name, value.text()),
+            Dialect::Anthropic => anthropic::request::loss(name, value.text()),
+        }
+    }
+}
+
+/// `messages[3].content[0].x` as `messages[].content[].x`.
+fn without_numbers(place: &str) -> String {
+    let mut inside = false;
+    let keep = |c: &char| {
+        inside = match c {
+            '[' => true,
+            ']' => false,
+            _ => inside,
+        };
+        !inside || *c == '['
+    };
+    place.chars().filter(keep).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_numbers;
+
+    #[test]
+    fn places_lose_their_numbers() {
+        assert_eq!(without_numbers("messages[13].content[0].x"), "messages[].content[].x");
+        assert_eq!(without_numbers("seed"), "seed");
+    }
+}

@@ -1,0 +1,177 @@
+//! Events, written as OpenAI's stream.
+
+use crate::{
+    Call, Dialect, Event, Usage,
+    json::{ObjectWriter, object},
+    openai::{parts, usage},
+    sse,
+};
+
+/// Writes records, one after the other.
+#[derive(Debug)]
+pub(crate) struct Encoder {
+    id: String,
+    model: String,
+    created: u64,
+    wants_usage: bool,
+    usage: Option<Usage>,
+    /// The reasoning and the signature of the piece that is open.
+    thinking: String,
+    signature: String,
+    details: u64,
+    /// The call that is open, and whether it has arguments.
+    tool: Option<(u32, bool)>,
+}
+
+impl Encoder {
+    pub(crate) fn new(call: &Call) -> Self {
+        Self {
+            id: String::new(),
+            model: String::new(),
+            created: call.created,
+            wants_usage: call.envelope.wants_usage,
+            usage: None,
+            thinking: String::new(),
+            signature: String::new(),
+            details: 0,
+            tool: None,
+        }
+    }
+
+    pub(crate) fn encode(&mut self, event: Event, out: &mut Vec<u8>) {
+        match event {
+            Event::Start { id, model, created, usage } => {
+                self.id = id;
+                self.model = model;
+                self.created = created.unwrap_or(self.created);
+                self.usage = usage;
+                self.delta(out, |w| {
+                    w.string("role", "assistant");
+                    w.string("content", "");
+                });
+            }
+            Event::Text(text) => self.delta(out, |w| w.string("content", &text)),
+            Event::Refusal(text) => self.delta(out, |w| w.string("refusal", &text)),
+            Event::Thinking(text) => {
+                self.thinking.push_str(&text);
+                self.delta(out, |w| w.string("reasoning_content", &text));
+            }
+            Event::Signature(signature) => self.signature.push_str(&signature),
+            Event::RedactedThinking(data) => self.detail(out, |w| parts::sealed(w, &data)),
+            Event::ToolStart { index, id, name } => {
+                self.close(out);
+                self.tool = Some((index, false));
+                self.delta(out, |w| start_tool(w, index, &id, &name));
+            }
+            Event::ToolArguments { index, fragment } => {
+                if let Some((open, has_arguments)) = &mut self.tool {
+                    *has_arguments |= *open == index;
+                }
+                self.delta(out, |w| continue_tool(w, index, &fragment));
+            }
+            Event::PartEnd => self.close(out),
+            Event::Usage(usage) => self.usage = Some(usage),
+            Event::Stop { reason, native, .. } => {
+                self.close(out);
+                let word = reason.encode(Dialect::OpenAi);
+                self.chunk(out, |w| {
+                    w.object("delta", |_| {});
+                    w.null("logprobs");
+                    w.string("finish_reason", word);
+                    if let Some(native) = &native {
+                        w.string("native_finish_reason", native);
+                    }
+                });
+            }
+            Event::Ping => out.extend_from_slice(b": ping\n\n"),
+            Event::End => self.end(out),
+            // The relay tells faults itself.
+            Event::Fault(_) => {}
+        }
+    }
+
+    /// Closes what is open: a call without arguments has an empty object, reasoning has its signature.
+    fn close(&mut self, out: &mut Vec<u8>) {
+        if let Some((index, false)) = self.tool.take() {
+            self.delta(out, |w| continue_tool(w, index, "{}"));
+        }
+        let thinking = std::mem::take(&mut self.thinking);
+        let signature = std::mem::take(&mut self.signature);
+        if !signature.is_empty() {
+            self.detail(out, |w| parts::signed_text(w, &thinking, &signature));
+        }
+    }
+
+    fn detail(&mut self, out: &mut Vec<u8>, write: impl FnOnce(&mut ObjectWriter<'_>)) {
+        let index = self.details;
+        self.details += 1;
+        self.delta(out, |w| w.array("reasoning_details", |array| parts::write_detail(array, index, write)));
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        if self.wants_usage {
+            let usage = self.usage.unwrap_or_default();
+            let data = object(|w| {
+                self.head(w);
+                w.array("choices", |_| {});
+                w.object("usage", |w| usage::write(&usage, w));
+            });
+            sse::write(out, None, &data);
+        }
+        sse::write(out, None, b"[DONE]");
+    }
+
+    fn delta(&self, out: &mut Vec<u8>, write: impl FnOnce(&mut ObjectWriter<'_>)) {
+        self.chunk(out, |w| {
+            w.object("delta", write);
+            w.null("logprobs");
+            w.null("finish_reason");
+        });
+    }
+
+    fn chunk(&self, out: &mut Vec<u8>, write: impl FnOnce(&mut ObjectWriter<'_>)) {
+        let data = object(|w| {
+            self.head(w);
+            w.array("choices", |array| {
+                array.object(|w| {
+                    w.number("index", 0);
+                    write(w);
+                });
+            });
+            if self.wants_usage {
+                w.null("usage");
+            }
+        });
+        sse::write(out, None, &data);
+    }
+
+    fn head(&self, w: &mut ObjectWriter<'_>) {
+        w.string("id", &self.id);
+        w.string("object", "chat.completion.chunk");
+        w.number("created", self.created);
+        w.string("model", &self.model);
+    }
+}
+
+fn start_tool(w: &mut ObjectWriter<'_>, index: u32, id: &str, name: &str) {
+    w.array("tool_calls", |array| {
+        array.object(|w| {
+            w.number("index", u64::from(index));
+            w.string("id", id);
+            w.string("type", "function");
+            w.object("function", |w| {
+                w.string("name", name);
+                w.string("arguments", "");
+            });
+        });
+    });
+}
+
+fn continue_tool(w: &mut ObjectWriter<'_>, index: u32, fragment: &str) {
+    w.array("tool_calls", |array| {
+        array.object(|w| {
+            w.number("index", u64::from(index));
+            w.object("function", |w| w.string("arguments", fragment));
+        });
+    });
+}

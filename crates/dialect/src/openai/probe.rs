@@ -1,0 +1,190 @@
+//! What accounting needs of an OpenAI answer or of one record of its stream, read without building anything.
+
+use crate::{
+    Usage,
+    openai::usage,
+    scan::{ScanError, Scanner, Span, Text, Token},
+};
+
+/// What one body or record told.
+#[derive(Debug, Default)]
+pub(crate) struct Probe {
+    /// It reports an error.
+    pub(crate) is_error: bool,
+    /// It has a `choices` array, and how many there are.
+    pub(crate) choices: Option<u32>,
+    /// It has `data`, as embeddings have.
+    pub(crate) has_data: bool,
+    /// How many choices ended, and the last one's word.
+    pub(crate) finished: u32,
+    pub(crate) finish: Option<String>,
+    /// Some choice calls tools.
+    pub(crate) calls_tools: bool,
+    pub(crate) usage: Option<Usage>,
+    pub(crate) model: Option<String>,
+    /// The length of what was written.
+    pub(crate) chars: u64,
+}
+
+/// Reads a body or the data of a record.
+pub(crate) fn probe(json: &[u8]) -> Result<Probe, ScanError> {
+    let mut reader = Reader { scanner: Scanner::new(json), probe: Probe::default() };
+    reader.read()?;
+    Ok(reader.probe)
+}
+
+struct Reader<'a> {
+    scanner: Scanner<'a>,
+    probe: Probe,
+}
+
+impl Reader<'_> {
+    fn read(&mut self) -> Result<(), ScanError> {
+        if self.scanner.next()? != Some(Token::BeginObject) {
+            return Err(ScanError { at: 0, what: "expected an object" });
+        }
+        while let Some(token) = self.scanner.next()? {
+            let Token::Key(key) = token else { continue };
+            match self.scanner.read(key).unwrap_or_default().as_ref() {
+                "error" => self.probe.is_error |= self.is_truthy()?,
+                "choices" => self.choices()?,
+                "usage" => self.usage()?,
+                "x_groq" => self.nested_usage()?,
+                "data" => {
+                    self.scanner.skip()?;
+                    self.probe.has_data = true;
+                }
+                "model" => self.probe.model = self.word()?,
+                _ => _ = self.scanner.skip()?,
+            }
+        }
+        Ok(())
+    }
+
+    fn choices(&mut self) -> Result<(), ScanError> {
+        let outer = self.scanner.depth();
+        if self.scanner.next()? != Some(Token::BeginArray) {
+            return self.leave(outer);
+        }
+        let mut count = 0_u32;
+        loop {
+            match self.scanner.next()? {
+                Some(Token::BeginObject) => count = count.saturating_add(1),
+                Some(Token::Key(key)) => self.choice_field(key)?,
+                _ => {}
+            }
+            if self.scanner.depth() <= outer {
+                self.probe.choices = Some(count);
+                return Ok(());
+            }
+        }
+    }
+
+    fn choice_field(&mut self, key: Text) -> Result<(), ScanError> {
+        match self.scanner.read(key).unwrap_or_default().as_ref() {
+            "finish_reason" => {
+                if let Some(word) = self.word()? {
+                    self.probe.finished = self.probe.finished.saturating_add(1);
+                    self.probe.finish = Some(word);
+                }
+            }
+            "error" => self.probe.is_error |= self.is_truthy()?,
+            "delta" | "message" => self.said()?,
+            "text" => self.count(&["text"])?,
+            _ => _ = self.scanner.skip()?,
+        }
+        Ok(())
+    }
+
+    /// What the model said; reasoning that comes under two names counts once.
+    fn said(&mut self) -> Result<(), ScanError> {
+        let outer = self.scanner.depth();
+        let mut has_reasoning = false;
+        loop {
+            if let Some(Token::Key(key)) = self.scanner.next()? {
+                match self.scanner.read(key).unwrap_or_default().as_ref() {
+                    "content" | "refusal" => self.count(&["content", "text", "thinking"])?,
+                    "reasoning_content" | "reasoning" if !has_reasoning => {
+                        let before = self.probe.chars;
+                        self.count(&["text"])?;
+                        has_reasoning = self.probe.chars > before;
+                    }
+                    "tool_calls" | "function_call" => {
+                        let before = self.probe.chars;
+                        self.count(&["name", "arguments", "input"])?;
+                        self.probe.calls_tools |= self.probe.chars > before;
+                    }
+                    _ => _ = self.scanner.skip()?,
+                }
+            }
+            if self.scanner.depth() <= outer {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Counts a string, or the strings under these names inside a value.
+    fn count(&mut self, names: &[&str]) -> Result<(), ScanError> {
+        let outer = self.scanner.depth();
+        let mut counts = true;
+        loop {
+            match self.scanner.next()? {
+                Some(Token::Key(key)) => {
+                    counts = names.iter().any(|name| self.scanner.is(key, name));
+                    continue;
+                }
+                Some(Token::String(text)) if counts => {
+                    self.probe.chars = self.probe.chars.saturating_add(text.chars)
+                }
+                _ => {}
+            }
+            if self.scanner.depth() <= outer {
+                return Ok(());
+            }
+        }
+    }
+
+    fn usage(&mut self) -> Result<(), ScanError> {
+        let span = self.scanner.skip()?;
+        self.probe.usage = usage::decode(self.scanner.bytes(span)).or(self.probe.usage);
+        Ok(())
+    }
+
+    /// Groq tells the usage of a stream under its own name.
+    fn nested_usage(&mut self) -> Result<(), ScanError> {
+        let span = self.scanner.skip()?;
+        let mut inside = Scanner::new(self.scanner.bytes(span));
+        while let Some(token) = inside.next()? {
+            if let Token::Key(key) = token {
+                let is_usage = inside.is(key, "usage");
+                let value = inside.skip()?;
+                if is_usage && self.probe.usage.is_none() {
+                    self.probe.usage = usage::decode(inside.bytes(value));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn word(&mut self) -> Result<Option<String>, ScanError> {
+        let outer = self.scanner.depth();
+        match self.scanner.next()? {
+            Some(Token::String(text)) => Ok(self.scanner.read(text).map(std::borrow::Cow::into_owned)),
+            _ => self.leave(outer).map(|()| None),
+        }
+    }
+
+    /// The SDK raises on anything truthy.
+    fn is_truthy(&mut self) -> Result<bool, ScanError> {
+        let span: Span = self.scanner.skip()?;
+        Ok(!matches!(self.scanner.bytes(span), b"null" | b"false" | b"0" | b"\"\"" | b"{}" | b"[]"))
+    }
+
+    /// Passes over the rest of a value whose first token was taken.
+    fn leave(&mut self, outer: u32) -> Result<(), ScanError> {
+        while self.scanner.depth() > outer {
+            self.scanner.next()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,80 @@
+//! OpenAI's usage: `prompt_tokens` include what was read from and written to a cache.
+
+use serde_json::Value;
+
+use crate::{Usage, json::ObjectWriter};
+
+/// Reads a `usage` object, of a chat or of embeddings, from OpenAI or a compatible server.
+pub(crate) fn decode(json: &[u8]) -> Option<Usage> {
+    let usage: Value = serde_json::from_slice(json).ok()?;
+    usage.as_object()?;
+    let count = |path: &str| tokens(usage.pointer(path));
+    let cache_read = count("/prompt_tokens_details/cached_tokens")
+        .or_else(|| count("/prompt_cache_hit_tokens"))
+        .or_else(|| count("/num_cached_tokens"))
+        .unwrap_or(0);
+    let cache_write = count("/prompt_tokens_details/cache_write_tokens").unwrap_or(0);
+    let output = count("/completion_tokens").unwrap_or(0);
+    Some(Usage {
+        input: count("/prompt_tokens").unwrap_or(0).saturating_sub(cache_read).saturating_sub(cache_write),
+        cache_read,
+        cache_write,
+        output,
+        reasoning: count("/completion_tokens_details/reasoning_tokens").unwrap_or(0).min(output),
+    })
+}
+
+/// A count; some servers write whole numbers as floats.
+fn tokens(value: Option<&Value>) -> Option<u64> {
+    let value = value?;
+    value
+        .as_u64()
+        .or_else(|| value.as_f64().filter(|float| *float >= 0.0).and_then(|f| format!("{f:.0}").parse().ok()))
+}
+
+/// Writes the fields of a `usage` object.
+pub(crate) fn write(usage: &Usage, w: &mut ObjectWriter<'_>) {
+    w.number("prompt_tokens", usage.all_input());
+    w.number("completion_tokens", usage.output);
+    w.number("total_tokens", usage.total());
+    w.object("prompt_tokens_details", |w| {
+        w.number("cached_tokens", usage.cache_read);
+        if usage.cache_write > 0 {
+            w.number("cache_write_tokens", usage.cache_write);
+        }
+    });
+    w.object("completion_tokens_details", |w| w.number("reasoning_tokens", usage.reasoning));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{decode, write};
+    use crate::{Usage, json::object};
+
+    #[test]
+    fn cached_tokens_are_inside_the_prompt_tokens() {
+        let usage = Usage { input: 10, cache_read: 5, cache_write: 3, output: 7, reasoning: 2 };
+        let written = object(|w| write(&usage, w));
+        assert!(String::from_utf8_lossy(&written).starts_with(r#"{"prompt_tokens":18,"#));
+        assert_eq!(decode(&written), Some(usage));
+    }
+
+    #[test]
+    fn other_servers_words_for_cached_tokens_are_known() {
+        for json in [
+            r#"{"prompt_tokens":9,"completion_tokens":1,"num_cached_tokens":4}"#,
+            r#"{"prompt_tokens":9.0,"completion_tokens":1,"prompt_cache_hit_tokens":4}"#,
+        ] {
+            let expected = Usage { input: 5, cache_read: 4, output: 1, ..Usage::default() };
+            assert_eq!(decode(json.as_bytes()), Some(expected), "{json}");
+        }
+    }
+
+    #[test]
+    fn impossible_counts_do_not_overflow() {
+        let json =
+            br#"{"prompt_tokens":1,"completion_tokens":-3,"prompt_tokens_details":{"cached_tokens":9}}"#;
+        assert_eq!(decode(json), Some(Usage { cache_read: 9, ..Usage::default() }));
+        assert_eq!(decode(b"null"), None);
+    }
+}

@@ -1,0 +1,132 @@
+//! Streams of the caller's own dialect: bytes go through unchanged, and what accounting needs is read in passing.
+
+use bytes::Bytes;
+
+use super::{cut, failed};
+use crate::{
+    Call, Dialect, Fault, StopReason, Summary, anthropic,
+    fault::{decode_in_band, garbage},
+    openai,
+    sse::{self, LARGEST_RECORD, Records},
+};
+
+/// A stream that is passed on.
+#[derive(Debug)]
+pub(super) struct Pass {
+    dialect: Dialect,
+    records: Records,
+    pub(super) summary: Summary,
+    /// We asked for usage and the caller did not: the record with nothing else is ours.
+    swallows_usage: bool,
+    /// How many choices were asked for and how many ended.
+    choices: u32,
+    ended: u32,
+}
+
+impl Pass {
+    pub(super) fn new(call: &Call) -> Self {
+        Self {
+            dialect: call.dialect,
+            records: Records::new(LARGEST_RECORD),
+            summary: Summary::default(),
+            swallows_usage: call.dialect == Dialect::OpenAi && !call.envelope.wants_usage,
+            choices: call.envelope.n,
+            ended: 0,
+        }
+    }
+
+    pub(super) fn push(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), Fault> {
+        let (first, length, started_clean) = (out.len(), chunk.len(), self.records.is_empty());
+        self.records.feed(chunk.clone());
+        let mut passed = 0;
+        while let Some(record) = self.records.next()? {
+            if self.take(&record)? {
+                passed += record.len();
+                out.push(record);
+            }
+        }
+        // Mostly a chunk holds whole records and nothing else: then it goes on in one piece.
+        if started_clean && passed == length && out.len() > first + 1 {
+            out.truncate(first);
+            out.push(chunk);
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<(), Fault> {
+        let rest = self.records.rest();
+        // Some servers forget the empty line after their last record; a record cut in two is not JSON.
+        if sse::parse(&rest).data.is_some() {
+            if self.take(&rest).map_err(|fault| if fault.code == "invalid_answer" { cut() } else { fault })? {
+                out.push(rest);
+                out.push(Bytes::from_static(b"\n\n"));
+            }
+        } else if !rest.is_empty() && rest.iter().all(u8::is_ascii_whitespace) {
+            out.push(rest);
+        }
+        if !self.summary.complete {
+            return Err(cut());
+        }
+        Ok(())
+    }
+
+    /// Reads a record and tells whether the caller gets it.
+    fn take(&mut self, record: &[u8]) -> Result<bool, Fault> {
+        let record = sse::parse(record);
+        let Some(data) = record.data.filter(|data| !data.trim_ascii().is_empty()) else { return Ok(true) };
+        if record.event == b"error" {
+            return Err(decode_in_band(&data));
+        }
+        match self.dialect {
+            Dialect::OpenAi => self.take_openai(&data),
+            Dialect::Anthropic => self.take_anthropic(&data).map(|()| true),
+        }
+    }
+
+    fn take_openai(&mut self, data: &[u8]) -> Result<bool, Fault> {
+        if data.trim_ascii() == b"[DONE]" {
+            self.summary.complete = true;
+            return Ok(true);
+        }
+        let probe = openai::probe::probe(data).map_err(garbage)?;
+        if probe.is_error {
+            return Err(decode_in_band(data));
+        }
+        self.stop(probe.finish.as_deref())?;
+        self.ended = self.ended.saturating_add(probe.finished);
+        // The answer is whole when each choice ended; not every server says `[DONE]`.
+        self.summary.complete |= probe.finished > 0 && self.ended >= self.choices;
+        let is_usage_alone = probe.choices == Some(0) && probe.usage.is_some();
+        self.learn(probe.usage, probe.model, probe.chars);
+        Ok(!(is_usage_alone && self.swallows_usage))
+    }
+
+    fn take_anthropic(&mut self, data: &[u8]) -> Result<(), Fault> {
+        let probe = anthropic::probe::probe(data, self.summary.usage).map_err(garbage)?;
+        if probe.is_error || probe.kind == "error" {
+            return Err(decode_in_band(data));
+        }
+        self.stop(probe.stop.as_deref())?;
+        self.summary.complete |= probe.kind == "message_stop";
+        self.learn(probe.usage, probe.model, probe.chars);
+        Ok(())
+    }
+
+    fn stop(&mut self, word: Option<&str>) -> Result<(), Fault> {
+        let Some(word) = word else { return Ok(()) };
+        let (reason, _) = StopReason::decode(self.dialect, word);
+        if reason == StopReason::Failed {
+            return Err(failed(word));
+        }
+        self.summary.stop = Some(reason);
+        Ok(())
+    }
+
+    fn learn(&mut self, usage: Option<crate::Usage>, model: Option<String>, chars: u64) {
+        self.summary.usage = usage.or(self.summary.usage);
+        if self.summary.upstream_model.is_none() {
+            self.summary.upstream_model = model.filter(|model| !model.is_empty());
+        }
+        self.summary.output_chars = self.summary.output_chars.saturating_add(chars);
+    }
+}

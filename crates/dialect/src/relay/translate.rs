@@ -1,0 +1,148 @@
+//! Streams of another dialect: read into events, and written as the caller's own.
+
+use bytes::Bytes;
+
+use super::{cut, failed};
+use crate::{
+    Call, Dialect, Event, Fault, StopReason, Summary, anthropic,
+    fault::decode_in_band,
+    openai,
+    sse::{self, LARGEST_RECORD, Records},
+};
+
+/// A stream that is translated.
+#[derive(Debug)]
+pub(super) struct Translate {
+    records: Records,
+    decoder: Decoder,
+    encoder: Encoder,
+    pub(super) summary: Summary,
+}
+
+#[derive(Debug)]
+enum Decoder {
+    OpenAi(openai::stream::Decoder),
+    Anthropic(anthropic::stream::Decoder),
+}
+
+#[derive(Debug)]
+enum Encoder {
+    OpenAi(openai::emit::Encoder),
+    Anthropic(anthropic::emit::Encoder),
+}
+
+impl Translate {
+    pub(super) fn new(call: &Call, upstream: Dialect) -> Self {
+        Self {
+            records: Records::new(LARGEST_RECORD),
+            decoder: match upstream {
+                Dialect::OpenAi => Decoder::OpenAi(openai::stream::Decoder::default()),
+                Dialect::Anthropic => Decoder::Anthropic(anthropic::stream::Decoder::default()),
+            },
+            encoder: match call.dialect {
+                Dialect::OpenAi => Encoder::OpenAi(openai::emit::Encoder::new(call)),
+                Dialect::Anthropic => Encoder::Anthropic(anthropic::emit::Encoder::default()),
+            },
+            summary: Summary::default(),
+        }
+    }
+
+    pub(super) fn push(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), Fault> {
+        let mut written = Vec::new();
+        self.records.feed(chunk);
+        let taken = self.take_all(&mut written);
+        give(written, out);
+        taken
+    }
+
+    pub(super) fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<(), Fault> {
+        let mut written = Vec::new();
+        let rest = self.records.rest();
+        let taken = self.take(&rest, &mut written);
+        let taken = taken.map_err(|fault| if fault.code == "invalid_answer" { cut() } else { fault });
+        let taken = taken.and_then(|()| self.end(&mut written));
+        give(written, out);
+        taken
+    }
+
+    fn end(&mut self, written: &mut Vec<u8>) -> Result<(), Fault> {
+        let mut events = Vec::new();
+        let whole = match &mut self.decoder {
+            Decoder::OpenAi(decoder) => decoder.finish(&mut events),
+            Decoder::Anthropic(decoder) => decoder.finish(),
+        };
+        self.write(events, written)?;
+        if whole { Ok(()) } else { Err(cut()) }
+    }
+
+    fn take_all(&mut self, written: &mut Vec<u8>) -> Result<(), Fault> {
+        while let Some(record) = self.records.next()? {
+            self.take(&record, written)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, record: &[u8], written: &mut Vec<u8>) -> Result<(), Fault> {
+        let is_comment = record.first() == Some(&b':');
+        let record = sse::parse(record);
+        let Some(data) = record.data.filter(|data| !data.trim_ascii().is_empty()) else {
+            // A comment keeps the connection alive; so does a ping.
+            let events = if is_comment { vec![Event::Ping] } else { Vec::new() };
+            return self.write(events, written);
+        };
+        if record.event == b"error" {
+            return Err(decode_in_band(&data));
+        }
+        let mut events = Vec::new();
+        let read = match &mut self.decoder {
+            Decoder::OpenAi(decoder) => decoder.push(&data, &mut events),
+            Decoder::Anthropic(decoder) => decoder.push(&data, &mut events),
+        };
+        self.write(events, written)?;
+        read
+    }
+
+    fn write(&mut self, events: Vec<Event>, written: &mut Vec<u8>) -> Result<(), Fault> {
+        for event in events {
+            self.learn(&event)?;
+            match &mut self.encoder {
+                Encoder::OpenAi(encoder) => encoder.encode(event, written),
+                Encoder::Anthropic(encoder) => encoder.encode(event, written)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self, event: &Event) -> Result<(), Fault> {
+        let summary = &mut self.summary;
+        match event {
+            Event::Start { model, usage, .. } => {
+                summary.upstream_model = Some(model.clone()).filter(|model| !model.is_empty());
+                summary.usage = usage.or(summary.usage);
+            }
+            Event::Text(text) | Event::Thinking(text) | Event::Refusal(text) => count(summary, text),
+            Event::ToolStart { name, .. } => count(summary, name),
+            Event::ToolArguments { fragment, .. } => count(summary, fragment),
+            Event::Usage(usage) => summary.usage = Some(*usage),
+            Event::Stop { reason: StopReason::Failed, native, .. } => {
+                return Err(failed(native.as_deref().unwrap_or("error")));
+            }
+            Event::Stop { reason, .. } => summary.stop = Some(*reason),
+            Event::End => summary.complete = true,
+            Event::Fault(fault) => return Err(fault.clone()),
+            Event::Signature(_) | Event::RedactedThinking(_) | Event::PartEnd | Event::Ping => {}
+        }
+        Ok(())
+    }
+}
+
+fn count(summary: &mut Summary, text: &str) {
+    let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+    summary.output_chars = summary.output_chars.saturating_add(length);
+}
+
+fn give(written: Vec<u8>, out: &mut Vec<Bytes>) {
+    if !written.is_empty() {
+        out.push(written.into());
+    }
+}
