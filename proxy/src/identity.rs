@@ -96,9 +96,11 @@ pub fn identify(runtime: &Runtime, headers: &HeaderMap, now_ms: u64) -> Result<C
         return Err(not_ready("the proxy has not yet received what it checks keys with"));
     };
     let found = runtime.policy.key(&hash);
-    let valid = found.filter(|key| presented.is_some() && !key.revoked && key.expires_ms.is_none_or(|at| now_ms < at));
+    let valid = found
+        .filter(|key| presented.is_some() && !key.revoked && key.expires_ms.is_none_or(|at| now_ms < at));
     let Some(key) = valid else {
-        let message = "invalid key: send a valid Frontdoor key as `authorization: Bearer KEY` or as `x-api-key: KEY`";
+        let message =
+            "invalid key: send a valid Frontdoor key as `authorization: Bearer KEY` or as `x-api-key: KEY`";
         return Err(Failure::caller(code::INVALID_KEY, 401, message));
     };
     Ok(Caller { key: Arc::clone(key), tags: Tags::parse(headers)? })
@@ -141,7 +143,8 @@ fn unknown_model(runtime: &Runtime, caller: &Caller, asked: &str) -> Failure {
 
 /// The refusal while there is nothing to decide by.
 pub fn not_ready(message: &str) -> Failure {
-    Failure::policy(code::POLICY_NOT_READY, 503, message).with_retry_after(Some(std::time::Duration::from_secs(1)))
+    Failure::policy(code::POLICY_NOT_READY, 503, message)
+        .with_retry_after(Some(std::time::Duration::from_secs(1)))
 }
 
 fn presented(headers: &HeaderMap) -> Option<&[u8]> {

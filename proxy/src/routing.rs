@@ -12,11 +12,13 @@ use policy::compiled::{self, Matched, Rule, TargetRef};
 use policy::{Policy, Strategy, Timeouts};
 use tokio::time::Instant;
 
-use crate::exchange::{Candidate, Decided};
+use crate::exchange::{Candidate, Decided, Exchange};
 use crate::failure::{Failure, code};
 use crate::frontend::Inbound;
+use crate::limits::Admitted;
 use crate::routing::classify::{Caller, Needs};
 use crate::routing::rank::{Contender, Fitness, Order};
+use crate::runtime::Runtime;
 use crate::upstream::breaker::Standing;
 use crate::upstream::retry::RetryRules;
 
@@ -65,6 +67,27 @@ impl Planned {
     }
 }
 
+/// Decides where the call may go. What was decided is in the exchange, also when nothing was found.
+pub fn plan(
+    runtime: &Runtime,
+    admitted: &Admitted,
+    inbound: &Inbound,
+    exchange: &mut Exchange,
+) -> Result<Plan, Failure> {
+    let question = Question {
+        policy: &runtime.policy,
+        live: &runtime.upstreams,
+        caller: &Caller::new(admitted.caller().key(), inbound),
+        matched: admitted.matched(),
+        inbound,
+        needs: Needs::of(&inbound.call),
+        now: exchange.clock().now(),
+    };
+    let (plan, decided) = question.answer(&mut fastrand::f64);
+    exchange.decide(decided);
+    plan
+}
+
 /// Everything a decision depends on but chance.
 struct Question<'a> {
     policy: &'a Policy,
@@ -72,6 +95,7 @@ struct Question<'a> {
     caller: &'a Caller<'a>,
     matched: &'a Matched,
     inbound: &'a Inbound,
+    needs: Needs,
     now: Instant,
 }
 
@@ -112,13 +136,11 @@ impl Found {
 impl Question<'_> {
     fn answer(&self, random: &mut dyn FnMut() -> f64) -> (Result<Plan, Failure>, Decided) {
         let mut found = Found::default();
-        let needs = Needs::of(&self.inbound.call);
-        let (route, rule) = self.rule(&needs, &mut found);
-        let strategy = rule.map_or(Strategy::Priority, |rule| rule.strategy);
-        self.collect(rule, &needs, &mut found);
+        let (route, rule) = self.rule(&mut found);
+        self.collect(rule, &mut found);
         let mut candidates = Vec::with_capacity(found.kept.len() + found.rejected.len());
-        let mut targets = self.order(rule, strategy, &needs, found.kept, &mut candidates, random);
-        self.append_fallbacks(rule, &needs, &mut targets, &mut candidates, &mut found.rejected);
+        let mut targets = self.order(rule, &found.kept, &mut candidates, random);
+        self.append_fallbacks(rule, &mut targets, &mut candidates, &mut found.rejected);
         candidates.append(&mut found.rejected);
         let plan = if targets.is_empty() {
             Err(self.no_target(&candidates))
@@ -132,18 +154,18 @@ impl Question<'_> {
         let decided = Decided {
             route: route.map(|route| route.name.to_string()).unwrap_or_default(),
             rule: rule.map(|rule| rule.label.clone()).unwrap_or_default(),
-            strategy: strategy_name(strategy),
+            strategy: strategy_name(rule.map_or(Strategy::Priority, |rule| rule.strategy)),
             candidates,
         };
         (plan, decided)
     }
 
     /// The first rule that holds. What could not be computed is noted among the rejected.
-    fn rule(&self, needs: &Needs, found: &mut Found) -> (Option<&compiled::Route>, Option<&Rule>) {
+    fn rule(&self, found: &mut Found) -> (Option<&compiled::Route>, Option<&Rule>) {
         for route in self.policy.routes_for(&self.inbound.call.envelope.model) {
             for rule in &route.rules {
                 let Some(condition) = &rule.when else { return (Some(route), Some(rule)) };
-                match condition.evaluate(&self.caller.facts(needs)) {
+                match condition.evaluate(&self.caller.facts(&self.needs)) {
                     Ok(true) => return (Some(route), Some(rule)),
                     Ok(false) => {}
                     Err(error) => found.rejected.push(Candidate {
@@ -161,7 +183,7 @@ impl Question<'_> {
     }
 
     /// The rule's own targets, or those of the model asked.
-    fn collect(&self, rule: Option<&Rule>, needs: &Needs, found: &mut Found) {
+    fn collect(&self, rule: Option<&Rule>, found: &mut Found) {
         let Some(targets) = rule.and_then(|rule| rule.targets.as_ref()) else {
             let asked = self.inbound.call.envelope.model.as_str();
             for target in &self.matched.model.targets {
@@ -172,29 +194,24 @@ impl Question<'_> {
                     upstream_model,
                     weight: target.weight,
                 };
-                found.add(planned, needs);
+                found.add(planned, &self.needs);
             }
             return;
         };
         for reference in targets {
-            found.add_all(reference, needs);
+            found.add_all(reference, &self.needs);
         }
     }
 
     fn order(
         &self,
         rule: Option<&Rule>,
-        strategy: Strategy,
-        needs: &Needs,
-        kept: Vec<Planned>,
+        kept: &[Planned],
         candidates: &mut Vec<Candidate>,
         random: &mut dyn FnMut() -> f64,
     ) -> Vec<Planned> {
-        let sticky = match (strategy, rule) {
-            (Strategy::Sticky, Some(rule)) => self.caller.stickiness(&rule.sticky_by),
-            _ => None,
-        };
-        let order = match strategy {
+        let sticky = rule.and_then(|rule| self.caller.stickiness(&rule.sticky_by));
+        let order = match rule.map_or(Strategy::Priority, |rule| rule.strategy) {
             Strategy::Priority => Order::Priority,
             Strategy::Weighted => Order::Weighted,
             Strategy::LeastLatency => Order::LeastLatency,
@@ -218,7 +235,7 @@ impl Question<'_> {
                     }
                     _ => 0.0,
                 },
-                price: planned.target.prices.as_ref().map(|prices| needs.price(prices)),
+                price: planned.target.prices.as_ref().map(|prices| self.needs.price(prices)),
             })
             .collect();
         let places = rank::rank(order, &contenders, random);
@@ -236,7 +253,6 @@ impl Question<'_> {
     fn append_fallbacks(
         &self,
         rule: Option<&Rule>,
-        needs: &Needs,
         targets: &mut Vec<Planned>,
         candidates: &mut Vec<Candidate>,
         rejected: &mut Vec<Candidate>,
@@ -244,7 +260,7 @@ impl Question<'_> {
         let Some(rule) = rule else { return };
         let mut found = Found::default();
         for fallback in &rule.fallbacks {
-            found.add_all(fallback, needs);
+            found.add_all(fallback, &self.needs);
         }
         for planned in found.kept {
             if targets.iter().any(|earlier| earlier.is_same(&planned)) {

@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 use policy::{Diagnostic, Policy};
 
 use crate::identity::Pepper;
-use crate::{limits, routing, upstream};
+use crate::{limits, upstream};
 
 /// One policy in force.
 #[derive(Debug)]
@@ -22,8 +22,6 @@ pub struct Runtime {
     pub limits: limits::Live,
     /// Connections, breakers and latencies of providers.
     pub upstreams: upstream::Live,
-    /// What routing remembers.
-    pub routing: routing::Live,
 }
 
 /// What every runtime of one process is built with.
@@ -38,10 +36,11 @@ pub struct Parts {
 impl Runtime {
     /// The runtime of `policy`, going on from `previous`.
     pub fn build(policy: Policy, previous: Option<&Self>, parts: &Parts) -> Result<Self, Vec<Diagnostic>> {
-        let limits = limits::Live::build(&policy, previous.map(|previous| &previous.limits), &parts.upstream.clock);
-        let upstreams = upstream::Live::build(&policy, previous.map(|previous| &previous.upstreams), &parts.upstream)?;
-        let routing = routing::Live::build(&policy, previous.map(|previous| &previous.routing));
-        Ok(Self { policy: Arc::new(policy), pepper: parts.pepper.clone(), limits, upstreams, routing })
+        let limits =
+            limits::Live::build(&policy, previous.map(|previous| &previous.limits), &parts.upstream.clock);
+        let upstreams =
+            upstream::Live::build(&policy, previous.map(|previous| &previous.upstreams), &parts.upstream)?;
+        Ok(Self { policy: Arc::new(policy), pepper: parts.pepper.clone(), limits, upstreams })
     }
 }
 

@@ -94,6 +94,7 @@ pub struct Served {
 
 /// An answer, whole or under way.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "made once per call and taken apart at once")]
 pub enum AnswerBody {
     /// All of it.
     Whole {
@@ -354,7 +355,7 @@ impl<'a> Dispatch<'a> {
             .map_err(|fault: Fault| Trouble::before_sending(name, fault))?;
         let headers = upstream
             .headers(self.inbound, self.clock.now())
-            .map_err(|error| Trouble::no_credential(name, error))?;
+            .map_err(|error| Trouble::no_credential(name, &error))?;
         upstream.budget.deposit(self.plan.retries.budget_percent);
         Ok(Ready {
             upstream: Arc::clone(upstream),

@@ -131,8 +131,8 @@ impl<'a> Caller<'a> {
         for one in by {
             let value: Option<Cow<'_, [u8]>> = match one {
                 StickyBy::Caller | StickyBy::Key => Some(self.key_id.as_bytes().into()),
-                StickyBy::Application => Some(self.consumer.application.as_str().as_bytes().into()),
-                StickyBy::Team => Some(self.consumer.team.as_str().as_bytes().into()),
+                StickyBy::Application => Some(self.consumer.application.as_bytes().into()),
+                StickyBy::Team => Some(self.consumer.team.as_bytes().into()),
                 StickyBy::Tag(name) => self.inbound.tags.as_map().get(name).map(|tag| tag.as_bytes().into()),
                 StickyBy::Header(name) => {
                     self.inbound.headers.get(name.as_str()).map(|value| value.as_bytes().into())

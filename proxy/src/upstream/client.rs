@@ -46,17 +46,26 @@ pub fn trust() -> Result<rustls::ClientConfig, rustls::Error> {
     }
 }
 
+/// What is spoken with a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http1,
+    /// Negotiated in TLS, HTTP/1.1 being the alternative.
+    Http2,
+    /// Without TLS there is nothing to negotiate with.
+    PlainHttp2,
+}
+
 /// Builds a client.
-pub(super) fn build(tls: rustls::ClientConfig, connect: Duration, http2: bool, is_plain: bool) -> HttpClient {
+pub(super) fn build(tls: rustls::ClientConfig, connect: Duration, protocol: Protocol) -> HttpClient {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_keepalive(Some(Duration::from_secs(60)));
     let schemes = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
-    let connector = if http2 {
-        schemes.enable_all_versions().wrap_connector(tcp)
-    } else {
-        schemes.enable_http1().wrap_connector(tcp)
+    let connector = match protocol {
+        Protocol::Http1 => schemes.enable_http1().wrap_connector(tcp),
+        Protocol::Http2 | Protocol::PlainHttp2 => schemes.enable_all_versions().wrap_connector(tcp),
     };
     let mut builder = Client::builder(TokioExecutor::new());
     builder
@@ -64,13 +73,12 @@ pub(super) fn build(tls: rustls::ClientConfig, connect: Duration, http2: bool, i
         .timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(IDLE_CONNECTIONS);
-    if http2 {
+    if protocol != Protocol::Http1 {
         builder
             .http2_keep_alive_interval(Duration::from_secs(15))
             .http2_keep_alive_timeout(Duration::from_secs(10))
             .http2_adaptive_window(true);
-        // Without TLS there is nothing to negotiate with.
-        builder.http2_only(is_plain);
+        builder.http2_only(protocol == Protocol::PlainHttp2);
     }
     builder.build(Timed { inner: connector, limit: connect })
 }

@@ -18,7 +18,7 @@ use crate::exchange::Trace;
 use crate::frontend::Inbound;
 use crate::upstream::Parts;
 use crate::upstream::breaker::{Breaker, BreakerRules};
-use crate::upstream::client::{self, HttpClient};
+use crate::upstream::client::{self, HttpClient, Protocol};
 use crate::upstream::credential::{Credential, CredentialError};
 use crate::upstream::latency::Latency;
 use crate::upstream::retry::RetryBudget;
@@ -130,7 +130,12 @@ impl Upstream {
         Some(slot.get_or_init(|| {
             let connect = timeouts.connect.map_or(Duration::from_secs(5), Duration::from);
             let is_plain = self.chat.scheme() == Some(&http::uri::Scheme::HTTP);
-            client::build(rustls::ClientConfig::clone(&self.tls), connect, self.provider.http2, is_plain)
+            let protocol = match (self.provider.http2, is_plain) {
+                (false, _) => Protocol::Http1,
+                (true, false) => Protocol::Http2,
+                (true, true) => Protocol::PlainHttp2,
+            };
+            client::build(rustls::ClientConfig::clone(&self.tls), connect, protocol)
         }))
     }
 
@@ -204,8 +209,8 @@ fn fixed_headers(provider: &compiled::Provider, dialect: Dialect) -> Result<Head
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
     for (name, value) in &provider.headers {
-        let header = HeaderName::try_from(name.as_str()).map_err(|_| name.clone())?;
-        headers.insert(header, HeaderValue::try_from(value.as_str()).map_err(|_| name.clone())?);
+        let header = HeaderName::try_from(name.as_str()).or(Err(name.clone()))?;
+        headers.insert(header, HeaderValue::try_from(value.as_str()).or(Err(name.clone()))?);
     }
     Ok(headers)
 }

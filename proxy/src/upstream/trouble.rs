@@ -27,12 +27,12 @@ pub(super) struct Trouble {
     pub(super) retry_after: Option<Duration>,
     /// What the provider said of retrying.
     pub(super) should_retry: Option<bool>,
-    provider: String,
+    provider: Box<str>,
     /// The provider's own word, or ours; safe to show.
     word: Cow<'static, str>,
     /// Safe to show to the caller.
     message: String,
-    param: Option<String>,
+    param: Option<Box<str>>,
 }
 
 impl Trouble {
@@ -45,10 +45,10 @@ impl Trouble {
             status,
             retry_after: fault.retry_after,
             should_retry: fault.should_retry,
-            provider: provider.to_owned(),
+            provider: provider.into(),
             word: fault.code,
             message: fault.message,
-            param: fault.param,
+            param: fault.param.map(String::into_boxed_str),
         }
     }
 
@@ -58,10 +58,10 @@ impl Trouble {
     }
 
     /// The proxy has no credential for the provider.
-    pub(super) fn no_credential(provider: &str, error: CredentialError) -> Self {
+    pub(super) fn no_credential(provider: &str, error: &CredentialError) -> Self {
         tracing::error!(
             provider.name = provider,
-            error = &error as &dyn Error,
+            error = error as &dyn Error,
             "no credential for a provider"
         );
         Self::ours(provider, Class::Credential, "no_credential", error.to_string())
@@ -114,7 +114,7 @@ impl Trouble {
             status: 0,
             retry_after: None,
             should_retry: None,
-            provider: provider.to_owned(),
+            provider: provider.into(),
             word: Cow::Borrowed(outcome),
             message,
             param: None,
