@@ -60,12 +60,46 @@ pub(crate) enum Place {
     Rest,
 }
 
-/// This program again, as a child that ends with this value.
+/// A program of ours as a child that ends with this value.
 #[derive(Debug)]
 pub(crate) struct Running {
     name: &'static str,
     child: Child,
     log: PathBuf,
+}
+
+/// What is started.
+#[derive(Debug)]
+pub(crate) struct Program {
+    path: PathBuf,
+    arguments: Vec<OsString>,
+    environment: Vec<(&'static str, &'static str)>,
+}
+
+impl Program {
+    /// This program again.
+    pub(crate) fn itself<const N: usize>(arguments: [&str; N]) -> anyhow::Result<Self> {
+        Ok(Self::of(std::env::current_exe()?, arguments))
+    }
+
+    /// `frontdoor`, built into the same folder.
+    pub(crate) fn frontdoor<const N: usize>(arguments: [&str; N]) -> anyhow::Result<Self> {
+        let path = std::env::current_exe()?.with_file_name("frontdoor");
+        if !path.exists() {
+            bail!("{} is missing: build it with `cargo build --release -p frontdoor-cli`", path.display());
+        }
+        Ok(Self::of(path, arguments))
+    }
+
+    fn of<const N: usize>(path: PathBuf, arguments: [&str; N]) -> Self {
+        Self { path, arguments: arguments.map(Into::into).to_vec(), environment: Vec::new() }
+    }
+
+    /// With an environment variable.
+    pub(crate) fn with(mut self, name: &'static str, value: &'static str) -> Self {
+        self.environment.push((name, value));
+        self
+    }
 }
 
 /// What a process has used so far.
@@ -75,23 +109,24 @@ pub(crate) struct Used {
 }
 
 impl Running {
-    /// Starts `this-program ARGUMENTS` with its output in `log`.
+    /// Starts it with its output in a file of its name in `folder`.
     pub(crate) fn start(
         name: &'static str,
-        arguments: &[OsString],
+        program: &Program,
         (cores, place): (&Cores, Place),
-        log: &Path,
+        folder: &Path,
     ) -> anyhow::Result<Self> {
-        let program = std::env::current_exe()?;
         let mut command = match (cores, place) {
-            (Cores::Pinned { measured, .. }, Place::Measured) => taskset(measured, &program),
-            (Cores::Pinned { rest, .. }, Place::Rest) => taskset(rest, &program),
-            (Cores::Shared, _) => Command::new(&program),
+            (Cores::Pinned { measured, .. }, Place::Measured) => taskset(measured, &program.path),
+            (Cores::Pinned { rest, .. }, Place::Rest) => taskset(rest, &program.path),
+            (Cores::Shared, _) => Command::new(&program.path),
         };
-        let output = std::fs::File::create(log)?;
-        command.args(arguments).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let log = folder.join(format!("{name}.log"));
+        let output = std::fs::File::create(&log)?;
+        command.args(&program.arguments).envs(program.environment.iter().copied());
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
-        Ok(Self { name, child, log: log.to_owned() })
+        Ok(Self { name, child, log })
     }
 
     /// Waits until it accepts connections.

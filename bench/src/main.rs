@@ -5,6 +5,7 @@
 
 mod child;
 mod floor;
+mod frontdoor;
 mod load;
 mod measure;
 mod scenario;

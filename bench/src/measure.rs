@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::child::{Cores, Place, Running, free_port};
+use crate::child::{Cores, Place, Program, Running, free_port};
+use crate::frontdoor;
 use crate::load::{self, Call, Load, Measured, Pace};
 use crate::scenario::{SCRIPT, Scenario};
 use crate::table::{self, Row};
@@ -21,6 +22,9 @@ pub(crate) struct Plan {
     /// Seconds of one round
     #[arg(long, default_value_t = 4)]
     seconds: u64,
+    /// Measure the floor alone
+    #[arg(long)]
+    floor_only: bool,
     /// Leave bench/README.md as it is
     #[arg(long)]
     dry_run: bool,
@@ -54,16 +58,23 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<()> {
     cores.move_away()?;
     let folder = tempfile::tempdir()?;
     let upstream_addr = free_port()?;
-    let script = folder.path().join("script.json");
-    std::fs::write(&script, SCRIPT)?;
-    let arguments = ["upstream", "--listen", &upstream_addr.to_string(), "--keep", "0", "--script"];
-    let mut arguments: Vec<_> = arguments.map(Into::into).to_vec();
-    arguments.push(script.into_os_string());
-    let mut upstream =
-        Running::start("upstream", &arguments, (&cores, Place::Rest), &folder.path().join("upstream.log"))?;
-    upstream.wait_for(upstream_addr)?;
+    let _upstream = upstream(upstream_addr, &cores, folder.path())?;
 
-    let contenders = [floor(upstream_addr, &cores, folder.path())?];
+    let mut contenders = vec![floor(upstream_addr, &cores, folder.path())?];
+    // Held until the end: the proxy is measured with its control plane at work beside it.
+    let _control_plane = if plan.floor_only {
+        None
+    } else {
+        let started = frontdoor::start(upstream_addr, &cores, folder.path())?;
+        contenders.push(Contender {
+            name: "Frontdoor",
+            process: started.proxy,
+            addr: started.addr,
+            call: Scenario::frontdoor_call,
+            key: started.key,
+        });
+        Some(started.control_plane)
+    };
     let mut rows = Vec::new();
     for scenario in Scenario::ALL {
         rows.extend(measure(scenario, plan, upstream_addr, &contenders)?);
@@ -76,12 +87,22 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn upstream(addr: SocketAddr, cores: &Cores, folder: &Path) -> anyhow::Result<Running> {
+    let script = folder.join("script.json");
+    std::fs::write(&script, SCRIPT)?;
+    let script = script.to_str().context("the temporary folder's name is not UTF-8")?;
+    let program =
+        Program::itself(["upstream", "--listen", &addr.to_string(), "--keep", "0", "--script", script])?;
+    let mut upstream = Running::start("upstream", &program, (cores, Place::Rest), folder)?;
+    upstream.wait_for(addr)?;
+    Ok(upstream)
+}
+
 fn floor(upstream: SocketAddr, cores: &Cores, folder: &Path) -> anyhow::Result<Contender> {
     let addr = free_port()?;
-    let arguments =
-        ["floor", "--listen", &addr.to_string(), "--upstream", &upstream.to_string()].map(Into::into);
-    let mut process =
-        Running::start("floor", &arguments, (cores, Place::Measured), &folder.join("floor.log"))?;
+    let program =
+        Program::itself(["floor", "--listen", &addr.to_string(), "--upstream", &upstream.to_string()])?;
+    let mut process = Running::start("floor", &program, (cores, Place::Measured), folder)?;
     process.wait_for(addr)?;
     Ok(Contender {
         name: "floor",

@@ -7,7 +7,7 @@ use crate::load::Call;
 pub(crate) enum Scenario {
     /// OpenAI caller, OpenAI provider, a whole answer of about a kilobyte.
     Whole,
-    /// The same, streamed: 32 events a millisecond apart, so that each is a write of its own.
+    /// The same, streamed: 32 events a millisecond or two apart, so that each is a write of its own.
     Streamed,
     /// OpenAI caller, Anthropic provider.
     TranslatedWhole,
@@ -40,6 +40,17 @@ impl Scenario {
     /// so a translation is compared with the same call untranslated.
     pub(crate) fn plain_call(self) -> Call {
         Call::chat(if self.is_streamed() { "paced" } else { "plain" }, "none", self.is_streamed())
+    }
+
+    /// The call as Frontdoor gets it. The policy leads `NAME` to the upstream's model of that name.
+    pub(crate) fn frontdoor_call(self, key: &str) -> Call {
+        let model = match self {
+            Self::Whole => "plain",
+            Self::Streamed => "paced",
+            Self::TranslatedWhole => "plain-translated",
+            Self::TranslatedStreamed => "paced-translated",
+        };
+        Call::chat(model, key, self.is_streamed())
     }
 
     /// Calls a second in the open loop: far from saturation, so that what is seen is the way and not the queue.
