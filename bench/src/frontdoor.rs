@@ -20,7 +20,7 @@ const POLICY_LIMIT: Duration = Duration::from_secs(20);
 const TRY_EVERY: Duration = Duration::from_millis(100);
 
 /// Any token of the right form; the control plane is gone with the measurement.
-const ADMIN_TOKEN: &str = "fda_benchbenchbenchbenchbenchbenchbenchbenchbenc";
+const ADMIN_TOKEN: &str = "fda_benchbenchbenchbenchbenchbenchbenchbenchben";
 
 /// A running Frontdoor with a key for it.
 #[derive(Debug)]
