@@ -257,7 +257,12 @@ impl<'r> Compiler<'r> {
     /// ``no Provider named `x` `` with the nearest known name, and the group, whose selectors may have left it out.
     fn missing<'n>(&self, kind: &str, name: &Name, known: impl IntoIterator<Item = &'n Name>) -> String {
         let hint = hint_within(self.findings.len(), name, known.into_iter().map(Name::as_str));
-        format!("no {kind} named `{name}` in group `{}`{hint}", self.name)
+        format!("no {kind} named `{name}` in group `{}`{}{hint}", self.name, self.selection_hint())
+    }
+
+    /// What a group does not select is not there.
+    fn selection_hint(&self) -> &'static str {
+        if self.group.select.is_some() { ", or the group does not select it" } else { "" }
     }
 }
 

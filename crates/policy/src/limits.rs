@@ -7,7 +7,7 @@ pub const RESOURCE_BYTES: usize = 256 * 1024;
 /// Bytes of one file of documents.
 pub const DOCUMENTS_BYTES: usize = 64 * 1024 * 1024;
 /// Levels of nesting in a document.
-pub const DOCUMENT_DEPTH: usize = 64;
+pub const DOCUMENT_DEPTH: usize = 32;
 /// YAML aliases (`*name`) in one file.
 pub const YAML_ALIASES: usize = 10_000;
 /// Nodes which aliases may add to one file by repetition.
@@ -33,7 +33,7 @@ pub const HEADER_VALUE_BYTES: usize = 4096;
 /// Bytes of one condition.
 pub const CONDITION_BYTES: usize = 4096;
 /// Levels of a condition's syntax tree, so that evaluating one cannot exhaust a stack.
-pub const CONDITION_DEPTH: usize = 64;
+pub const CONDITION_DEPTH: usize = 32;
 /// Bytes a compiled regular expression of a condition may take.
 pub const REGEX_BYTES: usize = 256 * 1024;
 /// The longest duration that may be authored.

@@ -5,14 +5,14 @@ mod form;
 mod node;
 mod yaml;
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 pub(crate) use form::{FromNode, NodeError};
 pub(crate) use node::{Node, Position, Shape};
 
 use crate::{
-    Diagnostic, Kind, Name, Resource, ResourceId, Spec,
-    diagnostic::{Report, has_errors, hint},
+    Diagnostic, Kind, Name, Resource, ResourceId, Severity, Spec,
+    diagnostic::{has_errors, hint},
     limits,
     path::{Path, Step},
 };
@@ -95,7 +95,10 @@ pub fn parse_resource(body: &[u8]) -> Result<Resource, Vec<Diagnostic>> {
     }
     let node = Node::from_json(body).map_err(|error| {
         let place = (error.line() > 0).then(|| format!("{}:{}", error.line(), error.column()));
-        refusal("", "syntax", place, format!("not valid JSON: {error}"))
+        let text = error.to_string();
+        let text = text.split(" at line ").next().unwrap_or(&text);
+        let code = if text.contains("recursion limit") { "too_deep" } else { "syntax" };
+        refusal("", code, place, format!("not valid JSON: {text}"))
     })?;
     checked(&node, "")
 }
@@ -163,14 +166,20 @@ fn checked(node: &Node, source: &str) -> Result<Resource, Vec<Diagnostic>> {
     Err(diagnostics)
 }
 
-fn refusal(resource: &str, code: &'static str, location: Option<String>, message: String) -> Vec<Diagnostic> {
-    let mut report = Report::new(resource);
-    report.error("", code, message);
-    let mut diagnostics = report.into_diagnostics();
-    for diagnostic in &mut diagnostics {
-        diagnostic.location.clone_from(&location);
-    }
-    diagnostics
+fn refusal(
+    resource: &str,
+    code: &'static str,
+    location: Option<String>,
+    message: impl Into<String>,
+) -> Vec<Diagnostic> {
+    vec![Diagnostic {
+        severity: Severity::Error,
+        resource: resource.to_owned(),
+        path: String::new(),
+        location,
+        code: Cow::Borrowed(code),
+        message: message.into(),
+    }]
 }
 
 const ENVELOPE: [&str; 4] = ["kind", "name", "labels", "spec"];

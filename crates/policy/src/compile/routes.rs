@@ -16,6 +16,7 @@ type Conditions<'r> = HashMap<&'r str, Result<Arc<Condition>, condition::Problem
 /// What a rule may refer to.
 struct Known<'a> {
     group: &'a Name,
+    selection_hint: &'static str,
     models: Models<'a>,
     findings: usize,
     conditions: &'a Conditions<'a>,
@@ -31,8 +32,13 @@ impl Compiler<'_> {
         let mut routes = Vec::with_capacity(ordered.len());
         for (name, (resource, spec)) in &ordered {
             let mut report = Report::new(resource.id());
-            let known =
-                Known { group: self.name, models, findings: self.findings.len(), conditions: &conditions };
+            let known = Known {
+                group: self.name,
+                selection_hint: self.selection_hint(),
+                models,
+                findings: self.findings.len(),
+                conditions: &conditions,
+            };
             let rules = spec.rules.iter().enumerate();
             let rules = rules.map(|(index, rule)| known.rule(rule, index, &mut report)).collect();
             check_reach(spec, &mut report);
@@ -113,7 +119,8 @@ impl Known<'_> {
     ) -> Option<TargetRef> {
         let Some(Matched { model, star }) = self.models.find(asked) else {
             let hint = hint_within(self.findings, asked, self.models.names());
-            let message = format!("no Model named `{asked}` in group `{}`{hint}", self.group);
+            let message =
+                format!("no Model named `{asked}` in group `{}`{}{hint}", self.group, self.selection_hint);
             report.error(format_args!("{path}.model"), "dangling_reference", message);
             return None;
         };

@@ -256,6 +256,7 @@ impl Val for RegexValue {
 impl StaticVal for RegexValue {}
 
 /// `text.matches('…')` with a prepared regular expression.
+#[expect(clippy::needless_pass_by_value, reason = "the interpreter calls functions of this type")]
 pub(super) fn matches<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let [text, regex] = arguments.as_slice() else {
         return Err(ExecutionError::invalid_argument_count(2, arguments.len()));

@@ -79,10 +79,11 @@ impl de::Error for NodeError {
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
         let expected = in_plain_words(&expected.to_string());
-        let is_text_wanted = expected == "a text" || expected.starts_with("a name") || expected.contains('`');
+        let is_text_wanted = expected == "a text" || expected.starts_with("a name");
         let advice = match found {
             Unexpected::Unsigned(value) if is_text_wanted => format!("; write it in quotes: \"{value}\""),
             Unexpected::Signed(value) if is_text_wanted => format!("; write it in quotes: \"{value}\""),
+            Unexpected::Float(value) if is_text_wanted => format!("; write it in quotes: \"{value}\""),
             Unexpected::Bool(value) if is_text_wanted => format!("; write it in quotes: \"{value}\""),
             Unexpected::Unit => "; give it a value or remove the field".to_owned(),
             Unexpected::Str(_) if expected.starts_with("a whole number") => {

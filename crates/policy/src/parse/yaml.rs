@@ -41,18 +41,33 @@ fn options() -> Options {
     }
 }
 
+/// The library's words where an operator understands them, ours where they speak of the library.
 fn describe(error: &serde_saphyr::Error) -> (Position, &'static str, String) {
     let position = error.location().map(position).unwrap_or_default();
-    let text = error.without_snippet().to_string();
+    let error = error.without_snippet();
+    let text = error.to_string();
     // The library ends its texts with the place, which diagnostics carry by themselves.
-    let message = text.split(" at line ").next().unwrap_or(&text).lines().next().unwrap_or(&text).to_owned();
-    let is_budget = matches!(
-        error.without_snippet(),
-        serde_saphyr::Error::Budget { .. }
-            | serde_saphyr::Error::AliasReplayLimitExceeded { .. }
-            | serde_saphyr::Error::AliasReplayStackDepthExceeded { .. }
-    );
-    let code = if is_budget { "too_large" } else { "syntax" };
+    let text = text.split(" at line ").next().unwrap_or(&text).lines().next().unwrap_or(&text);
+    let (code, message) = match error {
+        _ if text.contains("Depth {") || text.contains("recursion limit") => {
+            ("too_deep", format!("a document nests at most {} levels deep", limits::DOCUMENT_DEPTH))
+        }
+        _ if text.contains("alias replay") => {
+            ("too_large", format!("aliases repeat more than {} parts", limits::YAML_REPLAYED_NODES))
+        }
+        serde_saphyr::Error::Budget { .. } => ("too_large", format!("the file is too large: {text}")),
+        serde_saphyr::Error::DuplicateMappingKey { key, .. } => {
+            let key = key.as_ref().map_or_else(|| "a key".to_owned(), |key| format!("the key `{key}`"));
+            ("duplicate", format!("{key} appears twice"))
+        }
+        serde_saphyr::Error::RecursiveReferencesRequireWeakTypes { .. } => {
+            ("syntax", "an alias refers to a part that it is itself in".to_owned())
+        }
+        serde_saphyr::Error::NonFiniteFloat { .. } => {
+            ("invalid_value", "a number that is infinite or none at all is of no use here".to_owned())
+        }
+        _ => ("syntax", format!("not valid YAML or JSON: {text}")),
+    };
     (position, code, message)
 }
 
