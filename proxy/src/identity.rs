@@ -11,12 +11,11 @@ use aws_lc_rs::hmac;
 use dialect::Call;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use policy::UnlistedModels;
 use policy::compiled::{Key, Matched};
+use policy::{Policy, UnlistedModels};
 
 use crate::failure::{Failure, code};
 use crate::frontend::Tags;
-use crate::runtime::Runtime;
 
 /// Names are at most 253 characters, so nothing longer is a model.
 const MAX_MODEL_NAME: usize = 256;
@@ -90,12 +89,17 @@ impl Permitted {
 }
 
 /// Finds out who calls. `now_ms` is wall time.
-pub fn identify(runtime: &Runtime, headers: &HeaderMap, now_ms: u64) -> Result<Caller, Failure> {
+pub fn identify(
+    policy: &Policy,
+    pepper: &Pepper,
+    headers: &HeaderMap,
+    now_ms: u64,
+) -> Result<Caller, Failure> {
     let presented = presented(headers);
-    let Some(hash) = runtime.pepper.hash(presented.unwrap_or_default()) else {
+    let Some(hash) = pepper.hash(presented.unwrap_or_default()) else {
         return Err(not_ready("the proxy has not yet received what it checks keys with"));
     };
-    let found = runtime.policy.key(&hash);
+    let found = policy.key(&hash);
     let valid = found
         .filter(|key| presented.is_some() && !key.revoked && key.expires_ms.is_none_or(|at| now_ms < at));
     let Some(key) = valid else {
@@ -107,15 +111,14 @@ pub fn identify(runtime: &Runtime, headers: &HeaderMap, now_ms: u64) -> Result<C
 }
 
 /// Whether this caller may use the model that the call asks for.
-pub fn permit(runtime: &Runtime, caller: Caller, call: &Call) -> Result<Permitted, Failure> {
+pub fn permit(policy: &Policy, caller: Caller, call: &Call) -> Result<Permitted, Failure> {
     let asked = call.envelope.model.as_str();
-    let matched = resolve(runtime, &caller, asked)?;
+    let matched = resolve(policy, &caller, asked)?;
     Ok(Permitted { caller, asked: asked.to_owned(), matched })
 }
 
 /// What a name means to this caller.
-pub fn resolve(runtime: &Runtime, caller: &Caller, asked: &str) -> Result<Matched, Failure> {
-    let policy = &runtime.policy;
+pub fn resolve(policy: &Policy, caller: &Caller, asked: &str) -> Result<Matched, Failure> {
     if asked.len() > MAX_MODEL_NAME {
         let message = format!("the name of the model is longer than {MAX_MODEL_NAME} bytes");
         return Err(Failure::caller(code::INVALID_REQUEST, 400, message).with_param("model"));
@@ -127,12 +130,12 @@ pub fn resolve(runtime: &Runtime, caller: &Caller, asked: &str) -> Result<Matche
         let message = format!("this key may not use the model `{asked}`");
         return Err(Failure::policy(code::MODEL_NOT_PERMITTED, 403, message).with_param("model"));
     }
-    policy.model(asked).filter(|_| is_permitted).ok_or_else(|| unknown_model(runtime, caller, asked))
+    policy.model(asked).filter(|_| is_permitted).ok_or_else(|| unknown_model(policy, caller, asked))
 }
 
 /// The refusal for a name that this caller cannot know a model by.
-fn unknown_model(runtime: &Runtime, caller: &Caller, asked: &str) -> Failure {
-    let nearest = runtime.policy.nearest(&caller.key, asked, SUGGESTIONS);
+fn unknown_model(policy: &Policy, caller: &Caller, asked: &str) -> Failure {
+    let nearest = policy.nearest(&caller.key, asked, SUGGESTIONS);
     let mut message = format!("the model `{asked}` does not exist or this key may not use it");
     if !nearest.is_empty() {
         message.push_str("; nearest names: ");
@@ -154,3 +157,6 @@ fn presented(headers: &HeaderMap) -> Option<&[u8]> {
     });
     bearer.or_else(|| headers.get("x-api-key").map(|value| value.as_bytes().trim_ascii()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,3 +21,6 @@ pub mod telemetry;
 pub mod upstream;
 
 pub use settings::Settings;
+
+#[cfg(test)]
+mod scene;

@@ -9,6 +9,7 @@ mod rate;
 
 use std::time::Duration;
 
+use policy::Policy;
 use policy::compiled::{Matched, Quota, QuotaSubject};
 
 use crate::exchange::{Exchange, LimitCheck};
@@ -17,7 +18,6 @@ use crate::frontend::Inbound;
 use crate::identity::{Caller, Permitted};
 use crate::limits::live::{Bucket, Hold, Reservation};
 use crate::limits::rate::Full;
-use crate::runtime::Runtime;
 
 pub use live::Live;
 
@@ -56,17 +56,17 @@ impl Admitted {
 
 /// Walks the quotas that apply. The first that refuses ends the walk, and what was taken before it is given back.
 pub fn admit(
-    runtime: &Runtime,
+    policy: &Policy,
+    live: &Live,
     permitted: Permitted,
     inbound: &Inbound,
     exchange: &mut Exchange,
 ) -> Result<Admitted, Failure> {
-    let live = &runtime.limits;
     let estimate = live.estimate(&permitted, inbound);
     let mut reservation = live.reservation(exchange.clock());
     let key = std::sync::Arc::clone(permitted.caller().key());
     let subject = QuotaSubject::from(key.as_ref());
-    for quota in runtime.policy.quotas_for(&subject, permitted.asked()) {
+    for quota in policy.quotas_for(&subject, permitted.asked()) {
         let bucket = live.bucket(quota, &permitted, exchange.clock())?;
         let mut walk = Walk { quota, bucket: &bucket, exchange, now_ns: reservation.now_ns() };
         let mut hold = Hold::default();
@@ -163,3 +163,6 @@ fn refused(message: String, full: Full) -> Failure {
         Full::Forever => Failure::policy(code::RATE_LIMITED, 429, message),
     }
 }
+
+#[cfg(test)]
+mod tests;

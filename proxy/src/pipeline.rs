@@ -110,7 +110,7 @@ impl Door {
             return Err(identity::not_ready("the proxy has not yet received a policy"));
         };
         exchange.decided_by(&runtime.policy);
-        let caller = identity::identify(&runtime, &headers, self.clock.unix_ms())?;
+        let caller = identity::identify(&runtime.policy, &runtime.pepper, &headers, self.clock.unix_ms())?;
         exchange.identified(caller.key(), caller.tags().as_map());
         match surface {
             Surface::Call(dialect, operation) => {
@@ -127,7 +127,7 @@ impl Door {
                 Ok(Served::Models(dialect::encode_models(dialect, &entries)))
             }
             Surface::Model(dialect, name) => {
-                identity::resolve(&runtime, &caller, &name)?;
+                identity::resolve(&runtime.policy, &caller, &name)?;
                 Ok(Served::Models(dialect::encode_model(dialect, &entry(&name))))
             }
         }
@@ -147,8 +147,8 @@ async fn walk(
     inbound: Inbound,
     exchange: &mut Exchange,
 ) -> Result<Served, Failure> {
-    let permitted = identity::permit(runtime, caller, &inbound.call)?;
-    let admitted = limits::admit(runtime, permitted, &inbound, exchange)?;
+    let permitted = identity::permit(&runtime.policy, caller, &inbound.call)?;
+    let admitted = limits::admit(&runtime.policy, &runtime.limits, permitted, &inbound, exchange)?;
     let inbound = guard::inspect_call(inbound);
     let cache = cache::look_up(&inbound);
     let plan = routing::plan(runtime, &admitted, inbound.inbound(), exchange)?;

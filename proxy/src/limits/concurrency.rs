@@ -10,7 +10,9 @@ impl Concurrency {
     /// Begins a call unless `limit` calls are under way; returns how many are then.
     pub(crate) fn begin(&self, limit: u64) -> Result<u64, u64> {
         self.0
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |running| (running < limit).then_some(running + 1))
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |running| {
+                (running < limit).then_some(running + 1)
+            })
             .map(|before| before + 1)
     }
 

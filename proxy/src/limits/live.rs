@@ -87,7 +87,8 @@ impl Live {
         let model = &permitted.matched().model;
         let caps = [envelope.max_output_tokens, model.max_output_tokens];
         let cap = caps.into_iter().flatten().map(u64::from).min().unwrap_or(u64::MAX);
-        let guess = self.output_guess(&model.name).map_or(FIRST_OUTPUT_GUESS, |guess| guess.load(Ordering::Relaxed));
+        let guess =
+            self.output_guess(&model.name).map_or(FIRST_OUTPUT_GUESS, |guess| guess.load(Ordering::Relaxed));
         let answers = u64::from(envelope.n.max(1));
         input.saturating_add(guess.min(cap).saturating_mul(answers))
     }
@@ -103,7 +104,7 @@ impl Live {
             return Err(Failure::internal(format!("quota `{}` has no live part", quota.name)));
         };
         let now_ns = ns_since(self.origin, clock);
-        buckets.get(label(&quota.per, permitted), now_ns).ok_or_else(|| {
+        buckets.get(&label(&quota.per, permitted), now_ns).ok_or_else(|| {
             let message = format!("quota `{}` has too many callers at once to tell them apart", quota.name);
             Failure::policy(code::RATE_LIMITED, 429, message).with_retry_after(Some(super::CONCURRENCY_REST))
         })
@@ -129,6 +130,12 @@ impl Live {
         let shards = self.quotas.values().flat_map(|buckets| &buckets.shards);
         shards.map(|shard| shard.read().buckets.len()).sum()
     }
+
+    #[cfg(test)]
+    pub(super) fn sweep(&self, clock: &Clock) {
+        let shards = self.quotas.values().flat_map(|buckets| &buckets.shards);
+        shards.for_each(|shard| shard.write().forget_idle(ns_since(self.origin, clock)));
+    }
 }
 
 impl Buckets {
@@ -137,31 +144,35 @@ impl Buckets {
     }
 
     /// `None` when there is no room for another bucket.
-    fn get(&self, label: String, now_ns: i64) -> Option<Arc<Bucket>> {
-        let hash = self.hasher.hash_one(&label);
+    fn get(&self, label: &str, now_ns: i64) -> Option<Arc<Bucket>> {
+        let hash = self.hasher.hash_one(label);
         let shards = u64::try_from(SHARDS).unwrap_or(1);
         let shard = self.shards.get(usize::try_from(hash % shards).unwrap_or(0))?;
-        if let Some(bucket) = shard.read().buckets.get(&label) {
+        if let Some(bucket) = shard.read().buckets.get(label) {
             return Some(Arc::clone(bucket));
         }
         let mut shard = shard.write();
         shard.sweep(now_ns);
-        if shard.buckets.len() >= MAX_BUCKETS && !shard.buckets.contains_key(&label) {
+        if shard.buckets.len() >= MAX_BUCKETS && !shard.buckets.contains_key(label) {
             return None;
         }
-        let fresh = || Arc::new(Bucket { label: label.clone(), ..Bucket::default() });
-        Some(Arc::clone(shard.buckets.entry(label.clone()).or_insert_with(fresh)))
+        let fresh = || Arc::new(Bucket { label: label.to_owned(), ..Bucket::default() });
+        Some(Arc::clone(shard.buckets.entry(label.to_owned()).or_insert_with(fresh)))
     }
 }
 
 impl Shard {
     /// Forgets buckets that hold nothing, at a cost that growth has paid for.
     fn sweep(&mut self, now_ns: i64) {
-        if self.buckets.len() < self.sweep_at.max(FIRST_SWEEP).min(MAX_BUCKETS) {
+        if self.buckets.len() < self.sweep_at.clamp(FIRST_SWEEP, MAX_BUCKETS) {
             return;
         }
-        self.buckets.retain(|_, bucket| Arc::strong_count(bucket) > 1 || !bucket.is_idle(now_ns));
+        self.forget_idle(now_ns);
         self.sweep_at = self.buckets.len().saturating_mul(2);
+    }
+
+    fn forget_idle(&mut self, now_ns: i64) {
+        self.buckets.retain(|_, bucket| Arc::strong_count(bucket) > 1 || !bucket.is_idle(now_ns));
     }
 }
 
@@ -265,8 +276,11 @@ fn label(per: &[Dimension], permitted: &Permitted) -> String {
 fn learn(guess: &AtomicU64, output_tokens: u64) {
     let _always = guess.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |guess| {
         let step = guess / 32 + 1;
-        let moved =
-            if output_tokens > guess { guess.saturating_add(step.saturating_mul(9)) } else { guess.saturating_sub(step) };
+        let moved = if output_tokens > guess {
+            guess.saturating_add(step.saturating_mul(9))
+        } else {
+            guess.saturating_sub(step)
+        };
         Some(moved.max(1))
     });
 }
