@@ -2,6 +2,7 @@
 //! caller's own dialect. It must not know keys, limits, targets or providers.
 
 mod intake;
+mod render;
 mod surface;
 pub mod tags;
 
@@ -12,6 +13,7 @@ use hyper::body::Body;
 
 use crate::failure::{Failure, Source, code};
 
+pub use render::{Common, ResponseBody, render_answer, render_bytes, render_failure, render_misdirected};
 pub use surface::{Misdirected, Surface};
 pub use tags::Tags;
 

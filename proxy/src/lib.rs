@@ -7,16 +7,20 @@
 //! Deliberately absent: any knowledge of the store or of the control plane's insides; rules (they live in `policy`);
 //! wire formats of models (they live in `dialect`).
 
+pub mod cache;
 pub mod control;
 pub mod exchange;
 pub mod failure;
 pub mod frontend;
+pub mod guard;
 pub mod identity;
 pub mod limits;
 pub mod listener;
+pub mod pipeline;
 pub mod routing;
 pub mod runtime;
 pub mod settings;
+pub mod settle;
 pub mod telemetry;
 pub mod upstream;
 

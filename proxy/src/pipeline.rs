@@ -135,6 +135,10 @@ impl Door {
 }
 
 /// What a call came to.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is the rule, and boxing it would cost each call an allocation"
+)]
 enum Served {
     Call { admitted: Admitted, answer: Answer, inbound: guard::Inspected, cache: cache::Lookup },
     Models(Bytes),

@@ -84,7 +84,8 @@ pub fn attach(admitted: Admitted, answer: Answer, inbound: &Inspected, mut excha
         record.upstream_model.clone_from(&served.upstream_model);
     });
     let prices = served.prices.clone();
-    let account = Account { admitted, exchange, prices, input_chars: inbound.inbound().call.envelope.input_chars };
+    let account =
+        Account { admitted, exchange, prices, input_chars: inbound.inbound().call.envelope.input_chars };
     let (cost, body) = match body {
         AnswerBody::Whole { bytes, summary } => {
             let (exchange, cost) = account.settle(summary);
@@ -124,7 +125,10 @@ fn count(summary: &Summary, input_chars: u64) -> (Usage, bool) {
     match summary.usage {
         Some(usage) if summary.complete => (usage, false),
         Some(usage) => (Usage { output: usage.output.max(seen_output), ..usage }, true),
-        None => (Usage { input: dialect::estimate_tokens(input_chars), output: seen_output, ..Usage::default() }, true),
+        None => (
+            Usage { input: dialect::estimate_tokens(input_chars), output: seen_output, ..Usage::default() },
+            true,
+        ),
     }
 }
 
@@ -143,7 +147,9 @@ impl Body for AnsweredBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.get_mut() {
             Self::Whole(whole) => Poll::Ready(whole.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Stream(streaming) => streaming.poll(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Stream(streaming) => {
+                streaming.poll(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+            }
         }
     }
 

@@ -97,7 +97,9 @@ impl Common {
     pub fn of(dialect: Dialect, exchange: &mut Exchange) -> Self {
         let mut headers = HeaderMap::with_capacity(24);
         insert(&mut headers, &REQUEST_ID, exchange.request_id());
-        if let Some(version) = exchange.record().map(|record| record.policy_version).filter(|version| *version > 0) {
+        if let Some(version) =
+            exchange.record().map(|record| record.policy_version).filter(|version| *version > 0)
+        {
             headers.insert(&POLICY_VERSION, HeaderValue::from(version));
         }
         let now_ms = exchange.clock().unix_ms();
@@ -179,7 +181,8 @@ pub fn render_failure(common: Common, dialect: Dialect, failure: &Failure) -> Re
 pub fn render_misdirected(common: Common, misdirected: &Misdirected) -> Response<ResponseBody> {
     let (dialect, failure) = match misdirected {
         Misdirected::Path(dialect) => {
-            let message = "no such path: there are /v1/chat/completions, /v1/embeddings, /v1/messages and /v1/models";
+            let message =
+                "no such path: there are /v1/chat/completions, /v1/embeddings, /v1/messages and /v1/models";
             (*dialect, Failure::caller(code::UNKNOWN_PATH, 404, message))
         }
         Misdirected::Method(dialect, allowed) => {
