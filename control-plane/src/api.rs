@@ -129,3 +129,6 @@ async fn wrong_method(method: Method, uri: Uri) -> ApiError {
         uri.path()
     ))
 }
+
+#[cfg(test)]
+mod tests;
