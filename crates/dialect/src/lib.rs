@@ -35,7 +35,7 @@ pub use envelope::Envelope;
 pub use fault::{ErrorShape, Fault, FaultClass, decode_fault, encode_error};
 pub use limits::{Limit, LimitState, limit_headers};
 pub use models::{ModelEntry, encode_model, encode_models};
-pub use outbound::encode_call;
+pub use outbound::{encode_call, encode_request};
 pub use relay::Relay;
 pub use stop::StopReason;
 pub use usage::{Usage, estimate_tokens};

@@ -133,10 +133,12 @@ pub(crate) struct Record<'a> {
 /// Reads the fields of a record.
 pub(crate) fn parse(bytes: &[u8]) -> Record<'_> {
     let mut record = Record::default();
-    let mut rest = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut rest = bytes;
     while !rest.is_empty() {
         let end = memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
         let (line, tail) = rest.split_at_checked(end).unwrap_or((rest, b""));
+        // A byte order mark counts for nothing, wherever a chunk put it.
+        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
         rest = tail.strip_prefix(b"\r\n").or_else(|| tail.get(1..)).unwrap_or_default();
         if let Some(value) = field(line, b"data") {
             record.data = Some(match record.data.take() {

@@ -1,0 +1,181 @@
+//! Real exchanges between official SDKs and real providers: whatever they said must survive this crate.
+
+mod exchange;
+
+use bytes::Bytes;
+use exchange::{Exchange, exchanges};
+use frontdoor_dialect::{
+    Call, Dialect, OnUnsupported, Operation, Relay, Summary, TargetShape, decode_fault, encode_call,
+    relay_answer,
+};
+use serde_json::{Value, json};
+
+/// A stream through a relay in chunks of this size: what came out, and what was learned.
+fn relay(call: &Call, upstream: Dialect, body: &[u8], size: usize) -> (Vec<u8>, Summary) {
+    let mut relay = Relay::new(call, upstream);
+    let mut out = Vec::new();
+    for chunk in body.chunks(size) {
+        relay.push(Bytes::copy_from_slice(chunk), &mut out).unwrap();
+    }
+    relay.finish(&mut out).unwrap();
+    (out.concat(), relay.summary())
+}
+
+fn answer(call: &Call, exchange: &Exchange, upstream: Dialect) -> (Vec<u8>, Summary) {
+    if exchange.is_stream() {
+        return relay(call, upstream, &exchange.body, 4_096);
+    }
+    let (bytes, summary) = relay_answer(call, upstream, Bytes::from(exchange.body.clone())).unwrap();
+    (bytes.to_vec(), summary)
+}
+
+/// A call of the other dialect that could have led to this exchange.
+fn foreign_call(exchange: &Exchange) -> Call {
+    let stream = exchange.is_stream();
+    let (dialect, body) = match exchange.dialect {
+        Dialect::OpenAi => {
+            (Dialect::Anthropic, json!({"model":"m","max_tokens":9,"messages":[],"stream":stream}))
+        }
+        Dialect::Anthropic => (
+            Dialect::OpenAi,
+            json!({"model":"m","messages":[],"stream":stream,"stream_options":{"include_usage":true}}),
+        ),
+    };
+    Call::decode(dialect, Operation::Chat, Bytes::from(body.to_string())).unwrap()
+}
+
+fn successes() -> impl Iterator<Item = Exchange> {
+    exchanges().into_iter().filter(|exchange| exchange.status == 200)
+}
+
+#[test]
+fn every_recorded_call_is_understood() {
+    for exchange in exchanges() {
+        let call = exchange.call();
+        assert_eq!(call.envelope.model, exchange.request["model"].as_str().unwrap(), "{}", exchange.name);
+        assert_eq!(call.envelope.stream, exchange.is_stream() && exchange.status == 200, "{}", exchange.name);
+        let tools = exchange.request["tools"].as_array().map_or(0, Vec::len);
+        assert_eq!(call.envelope.tools as usize, tools, "{}", exchange.name);
+        if exchange.operation == Operation::Chat {
+            call.request().unwrap_or_else(|fault| panic!("{}: {fault}", exchange.name));
+        }
+    }
+}
+
+#[test]
+fn on_the_same_dialect_a_call_changes_nothing_but_the_model() {
+    for exchange in exchanges() {
+        let call = exchange.call();
+        let model = call.envelope.model.clone();
+        let same = encode_call(&call, &TargetShape::new(exchange.dialect, &model)).unwrap();
+        let mut expected = exchange.request.clone();
+        if call.envelope.stream && exchange.dialect == Dialect::OpenAi {
+            expected["stream_options"]["include_usage"] = json!(true);
+        }
+        assert_eq!(serde_json::from_slice::<Value>(&same.body).unwrap(), expected, "{}", exchange.name);
+        let other = encode_call(&call, &TargetShape::new(exchange.dialect, "other")).unwrap();
+        expected["model"] = json!("other");
+        assert_eq!(serde_json::from_slice::<Value>(&other.body).unwrap(), expected, "{}", exchange.name);
+    }
+}
+
+#[test]
+fn on_the_same_dialect_an_answer_keeps_every_byte() {
+    for exchange in successes() {
+        let call = exchange.call();
+        let (bytes, summary) = answer(&call, &exchange, exchange.dialect);
+        if call.envelope.wants_usage || !exchange.is_stream() || exchange.dialect == Dialect::Anthropic {
+            assert!(bytes == exchange.body, "{}", exchange.name);
+        }
+        assert!(summary.complete && summary.usage.is_some(), "{}", exchange.name);
+        assert_eq!(summary.stop.is_some(), exchange.operation == Operation::Chat, "{}", exchange.name);
+        assert_eq!(exchange.usage(), summary.usage, "{}", exchange.name);
+    }
+}
+
+#[test]
+fn usage_that_only_we_asked_for_is_swallowed_and_nothing_else() {
+    for exchange in successes().filter(|exchange| exchange.dialect == Dialect::OpenAi && exchange.is_stream())
+    {
+        let mut request = exchange.request.clone();
+        request.as_object_mut().unwrap().remove("stream_options");
+        let body = Bytes::from(request.to_string());
+        let call = Call::decode(Dialect::OpenAi, Operation::Chat, body).unwrap();
+        for size in [1, 7, 100, usize::MAX] {
+            let (bytes, summary) = relay(&call, Dialect::OpenAi, &exchange.body, size);
+            let text = std::str::from_utf8(&exchange.body).unwrap();
+            let kept: String = text
+                .split_inclusive("\n\n")
+                .filter(|record| !record.contains(r#""choices":[],"usage":{"#))
+                .collect();
+            assert_eq!(String::from_utf8(bytes).unwrap(), kept, "{}", exchange.name);
+            assert_eq!(exchange.usage(), summary.usage, "{}", exchange.name);
+        }
+    }
+}
+
+#[test]
+fn any_chunking_gives_the_same_stream_in_both_dialects() {
+    for exchange in successes().filter(Exchange::is_stream) {
+        for call in [exchange.call(), foreign_call(&exchange)] {
+            let whole = relay(&call, exchange.dialect, &exchange.body, usize::MAX);
+            for size in [1, 2, 3, 17, 1_000] {
+                let pieced = relay(&call, exchange.dialect, &exchange.body, size);
+                assert!(pieced == whole, "{} in chunks of {size}", exchange.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_answer_to_a_caller_of_the_other_dialect_says_the_same() {
+    for exchange in successes().filter(|exchange| exchange.operation == Operation::Chat) {
+        let foreign = foreign_call(&exchange);
+        let (bytes, summary) = answer(&foreign, &exchange, exchange.dialect);
+        let (_, own) = answer(&exchange.call(), &exchange, exchange.dialect);
+        let translated = exchange::said(foreign.dialect, &bytes, exchange.is_stream());
+        let original = exchange::said(exchange.dialect, &exchange.body, exchange.is_stream());
+        assert_eq!(translated, original, "{}", exchange.name);
+        // What the caller reads as usage and end is what the provider meant.
+        let again = Exchange { body: bytes, dialect: foreign.dialect, ..exchange.clone() };
+        let (_, read_back) = answer(&foreign, &again, foreign.dialect);
+        assert_eq!(read_back.usage, summary.usage, "{}", exchange.name);
+        assert_eq!(own.usage, summary.usage, "{}", exchange.name);
+        let words = |summary: &Summary| summary.stop.map(|stop| stop.encode(Dialect::OpenAi));
+        assert_eq!(words(&read_back), words(&summary), "{}", exchange.name);
+    }
+}
+
+#[test]
+fn a_call_read_and_written_in_its_own_dialect_means_the_same() {
+    for exchange in exchanges().into_iter().filter(|exchange| exchange.operation == Operation::Chat) {
+        let request = exchange.call().request().unwrap();
+        let written = exchange::rewrite(&exchange, &request.model);
+        let again = Call::decode(exchange.dialect, Operation::Chat, written).unwrap().request().unwrap();
+        assert_eq!(again, request, "{}", exchange.name);
+    }
+}
+
+#[test]
+fn a_call_written_in_the_other_dialect_says_the_same() {
+    for exchange in exchanges().into_iter().filter(|exchange| exchange.operation == Operation::Chat) {
+        let call = exchange.call();
+        let other = if exchange.dialect == Dialect::OpenAi { Dialect::Anthropic } else { Dialect::OpenAi };
+        let mut shape = TargetShape::new(other, "other");
+        shape.on_unsupported = OnUnsupported::Drop;
+        let outbound =
+            encode_call(&call, &shape).unwrap_or_else(|fault| panic!("{}: {fault}", exchange.name));
+        let written = Call::decode(other, Operation::Chat, outbound.body).unwrap();
+        let (before, after) = (call.request().unwrap(), written.request().unwrap());
+        assert_eq!(exchange::essence(&after), exchange::essence(&before), "{}", exchange.name);
+    }
+}
+
+#[test]
+fn recorded_errors_are_faults() {
+    for exchange in exchanges().into_iter().filter(|exchange| exchange.status != 200) {
+        let fault = decode_fault(exchange.dialect, exchange.status, &|_| None, &exchange.body);
+        assert!(!fault.message.is_empty(), "{}", exchange.name);
+        assert!(!fault.message.contains("answered with status"), "{}: {fault}", exchange.name);
+    }
+}
