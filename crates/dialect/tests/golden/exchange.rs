@@ -207,14 +207,9 @@ pub(crate) fn essence(request: &Request) -> Vec<String> {
             lines.push(format!("tool {name} {description:?} {parameters:?}"));
         }
     }
+    let has_functions = request.tools.iter().any(|tool| matches!(tool.body, ToolBody::Function { .. }));
     lines.push(format!("{:?} {:?} {:?}", request.stop, request.stream, request.user));
-    lines.extend(
-        request
-            .tool_choice
-            .as_ref()
-            .filter(|_| !request.tools.is_empty())
-            .map(|choice| format!("{choice:?}")),
-    );
+    lines.extend(request.tool_choice.as_ref().filter(|_| has_functions).map(|choice| format!("{choice:?}")));
     joined(lines)
 }
 
