@@ -6,6 +6,7 @@
 mod auth;
 mod body;
 mod changes;
+mod fleet;
 mod history;
 mod keys;
 mod listener;
@@ -34,7 +35,9 @@ use self::problem::ApiError;
 use crate::access::Access;
 use crate::admission::Admission;
 use crate::catalog::Follower;
+use crate::fleet::Fleet;
 use crate::keys::Pepper;
+use crate::publish::Publisher;
 use crate::store::Store;
 use crate::usage::Ledger;
 
@@ -53,13 +56,17 @@ pub struct Rooms {
     pub store: Arc<dyn Store>,
     /// Makes keys' hashes.
     pub pepper: Pepper,
+    /// What each group gets.
+    pub publisher: Publisher,
+    /// Who runs what.
+    pub fleet: Fleet,
     /// What was used.
     pub ledger: Ledger,
     /// Whether the process can serve.
     pub readiness: Readiness,
     /// Counts calls.
     pub metrics: Metrics,
-    /// Everything that is counted, by all rooms.
+    /// Everything that is counted.
     pub registry: Registry,
     /// What time it is.
     pub clock: Clock,
@@ -100,6 +107,7 @@ fn routes() -> Routes {
         history::routes(),
         keys::routes(),
         tokens::routes(),
+        fleet::routes(),
         usage::routes(),
     ]
     .into_iter()
@@ -111,6 +119,8 @@ fn routes() -> Routes {
 pub fn router(rooms: Rooms) -> Router {
     let routes = routes();
     let openapi = openapi::document(routes.iter().map(|route| &route.operation));
+    let mut rooms = rooms;
+    metrics::register_rooms(&mut rooms);
     let api: Api = Arc::new(Served { rooms, openapi });
     let mut router = Router::new();
     for route in routes {

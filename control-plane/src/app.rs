@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
@@ -21,8 +22,8 @@ use crate::api::{self, ListenError, Metrics, Rooms};
 use crate::keys::Pepper;
 use crate::settings::Settings;
 use crate::store::{self, StoreUrl};
-use crate::usage::{Ledger, LedgerPlace};
-use crate::{catalog, history};
+use crate::usage::{Ledger, LedgerPlace, Retention};
+use crate::{catalog, discovery, fleet, grpc, history, publish, usage};
 
 /// How long everything together may take to stop.
 const GRACE: Duration = Duration::from_secs(12);
@@ -108,6 +109,25 @@ async fn assemble(settings: &Settings, clock: Clock, tasks: &Tasks) -> anyhow::R
     let catalog = catalog::start(Arc::clone(&store), tasks, clock.clone()).await?;
     let admission = Admission::new(Arc::clone(&store), catalog.clone(), clock.clone());
     let ledger = Ledger::open(&ledger_place(settings, &url), clock.clone()).await?;
+    usage::keep_bounded(ledger.clone(), Retention::default(), tasks);
+
+    let server_id = uuid::Uuid::now_v7().to_string();
+    let publisher = publish::start(catalog.subscribe(), tasks, clock.clone());
+    let fleet = fleet::Fleet::start(Arc::clone(&store), &server_id, tasks, clock.clone());
+    let identity = discovery::Identity {
+        store_id: meta.store_id.clone(),
+        server_id,
+        key_pepper: Bytes::copy_from_slice(pepper.bytes()),
+    };
+    let conversation = discovery::service(
+        publisher.clone(),
+        fleet.clone(),
+        ledger.clone(),
+        identity,
+        tasks.clone(),
+        clock.clone(),
+    );
+    grpc::serve(sockets.grpc, grpc_tls(settings).as_ref(), conversation, tasks)?;
 
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
@@ -117,6 +137,8 @@ async fn assemble(settings: &Settings, clock: Clock, tasks: &Tasks) -> anyhow::R
         catalog,
         store,
         pepper,
+        publisher,
+        fleet,
         ledger,
         readiness: readiness.clone(),
         metrics,
@@ -136,6 +158,11 @@ fn admin_tls(settings: &Settings) -> Result<Option<Arc<rustls::ServerConfig>>, L
         (_, _) if settings.admin_listen.ip().is_loopback() => Ok(None),
         (_, _) => Err(ListenError::Plaintext { flag: "--admin-listen", address: settings.admin_listen }),
     }
+}
+
+fn grpc_tls(settings: &Settings) -> Option<grpc::GrpcTls> {
+    let (cert, key) = (settings.tls_cert.clone()?, settings.tls_key.clone()?);
+    Some(grpc::GrpcTls { cert, key, client_ca: settings.tls_client_ca.clone() })
 }
 
 async fn open_sockets(settings: &Settings) -> Result<Sockets, ListenError> {

@@ -100,6 +100,10 @@ pub(super) fn commits(_: &mut SchemaGenerator) -> Schema {
     list("Commit")
 }
 
+pub(super) fn objects(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "array", "items": {"type": "object"}})
+}
+
 pub(super) fn usage_rows(_: &mut SchemaGenerator) -> Schema {
     list("UsageRow")
 }
