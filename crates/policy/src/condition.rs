@@ -5,6 +5,7 @@
 
 mod check;
 mod facts;
+mod types;
 
 use std::{
     fmt,
