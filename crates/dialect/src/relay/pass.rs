@@ -57,9 +57,11 @@ impl Pass {
         let rest = self.records.rest();
         // Some servers forget the empty line after their last record; a record cut in two is not JSON.
         if sse::parse(&rest).data.is_some() {
-            if self.take(&rest).map_err(|fault| if fault.code == "invalid_answer" { cut() } else { fault })? {
-                out.push(rest);
-                out.push(Bytes::from_static(b"\n\n"));
+            match self.take(&rest) {
+                Ok(true) => out.extend([rest, Bytes::from_static(b"\n\n")]),
+                Ok(false) => {}
+                Err(fault) if fault.code == "invalid_answer" => {}
+                Err(fault) => return Err(fault),
             }
         } else if !rest.is_empty() && rest.iter().all(u8::is_ascii_whitespace) {
             out.push(rest);
