@@ -16,6 +16,7 @@ pub mod guard;
 pub mod identity;
 pub mod limits;
 pub mod listener;
+pub mod ops;
 pub mod pipeline;
 pub mod routing;
 pub mod runtime;

@@ -177,3 +177,6 @@ impl std::fmt::Debug for Door {
         f.debug_struct("Door").field("lane", &self.lane).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

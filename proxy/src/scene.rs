@@ -13,6 +13,7 @@ use policy::{Name, Policy};
 use crate::exchange::{Exchange, Record, RecordSink};
 use crate::frontend::{Inbound, Tags};
 use crate::identity::{self, Caller, Pepper};
+use crate::runtime::{Parts, Runtime};
 
 /// What the keys of every scene are hashed with.
 pub(crate) const PEPPER: &[u8] = b"a pepper for tests";
@@ -118,4 +119,18 @@ pub(crate) fn exchange(clock: &Clock) -> (Exchange, Arc<Kept>) {
     let kept = Arc::new(Kept::default());
     let sink: Arc<dyn RecordSink> = Arc::<Kept>::clone(&kept);
     (Exchange::begin(clock, 0, sink), kept)
+}
+
+/// What runtimes are built with: one lane, no trust, an empty environment.
+pub(crate) fn parts(clock: &Clock) -> Parts {
+    let tls = crate::upstream::trust().unwrap();
+    let read_env = crate::upstream::ReadEnv::new(|_name| None);
+    let upstream = crate::upstream::Parts { clock: clock.clone(), lanes: 1, tls: Arc::new(tls), read_env };
+    Parts { pepper: pepper(), upstream }
+}
+
+/// The runtime of `policy`, going on from `previous`.
+pub(crate) fn runtime(policy: Policy, previous: Option<&Runtime>) -> Runtime {
+    let _installed_before = rustls::crypto::aws_lc_rs::default_provider().install_default().is_err();
+    Runtime::build(policy, previous, &parts(&Clock::system())).unwrap()
 }

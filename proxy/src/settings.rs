@@ -8,6 +8,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::{Args, FromArgMatches};
+use lifecycle::LogFormat;
+
+use crate::upstream::ReadEnv;
+
 /// The start of a proxy.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Settings {
@@ -72,6 +77,14 @@ pub struct Settings {
     #[arg(long, env = "FRONTDOOR_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
 
+    /// Which log lines are written, such as `info` or `info,proxy=debug`
+    #[arg(long, env = "FRONTDOOR_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+
+    /// `text` for people, `json` for machines
+    #[arg(long, env = "FRONTDOOR_LOG_FORMAT", default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+
     /// Makes a span out of every record. Whoever set up the process's telemetry puts it here.
     #[arg(skip)]
     pub tracer: Option<lifecycle::Tracer>,
@@ -92,21 +105,19 @@ impl Settings {
     }
 }
 
-/// What only the stand-alone program takes.
-#[derive(Debug, clap::Parser)]
-#[command(name = "frontdoor-proxy", version, about = "The front door to AI models, next to the application")]
-pub struct Arguments {
-    /// The proxy itself.
-    #[command(flatten)]
-    pub settings: Settings,
+/// What a start without any argument has, the environment included.
+impl Default for Settings {
+    fn default() -> Self {
+        let command = Self::augment_args(clap::Command::new("frontdoor-proxy").no_binary_name(true));
+        let matches = command.get_matches_from(std::iter::empty::<&str>());
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
 
-    /// Which log lines are written, such as `info` or `info,frontdoor_proxy=debug`
-    #[arg(long, env = "FRONTDOOR_LOG", default_value = "info", value_name = "FILTER")]
-    pub log: String,
-
-    /// `text` for people, `json` for machines
-    #[arg(long, env = "FRONTDOOR_LOG_FORMAT", default_value_t = lifecycle::LogFormat::Text, value_name = "FORMAT")]
-    pub log_format: lifecycle::LogFormat,
+/// Reads one variable of the process's environment: what `env:NAME` in a policy refers to.
+pub fn read_env() -> ReadEnv {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    ReadEnv::new(|name| std::env::var(name).ok())
 }
 
 /// A number of bytes, written as `4096`, `64KiB`, `32MiB` or `1GiB`.
@@ -152,13 +163,16 @@ impl FromStr for ByteSize {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Settings, clap::Error> {
+        let command = Settings::augment_args(clap::Command::new("frontdoor-proxy").no_binary_name(true));
+        Settings::from_arg_matches(&command.try_get_matches_from(arguments)?)
+    }
 
     #[test]
     fn the_defaults_are_the_published_ones() {
-        let settings = Arguments::try_parse_from(["frontdoor-proxy"]).unwrap().settings;
+        let settings = parse(&[]).unwrap();
         assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(settings.ops_listen.to_string(), "127.0.0.1:8081");
         assert_eq!(settings.control_plane, "http://127.0.0.1:7071");
@@ -181,6 +195,6 @@ mod tests {
 
     #[test]
     fn a_certificate_needs_its_key() {
-        assert!(Arguments::try_parse_from(["frontdoor-proxy", "--cert", "a.pem"]).is_err());
+        assert!(parse(&["--cert", "a.pem"]).is_err());
     }
 }
