@@ -7,6 +7,7 @@
 //! Deliberately absent: any knowledge of the store or of the control plane's insides; rules (they live in `policy`);
 //! wire formats of models (they live in `dialect`).
 
+pub mod app;
 pub mod cache;
 pub mod control;
 pub mod exchange;
@@ -25,6 +26,7 @@ pub mod settle;
 pub mod telemetry;
 pub mod upstream;
 
+pub use app::{Running, run, start};
 pub use settings::Settings;
 
 #[cfg(test)]

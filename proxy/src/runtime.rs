@@ -6,6 +6,8 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use lifecycle::ReadinessGuard;
+use parking_lot::Mutex;
 use policy::{Diagnostic, Policy};
 
 use crate::identity::Pepper;
@@ -46,16 +48,30 @@ impl Runtime {
 
 /// The runtime in force, for everyone to read and one to swap. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Current(Arc<ArcSwapOption<Runtime>>);
+pub struct Current(Arc<Slot>);
+
+#[derive(Debug, Default)]
+struct Slot {
+    runtime: ArcSwapOption<Runtime>,
+    /// Held until the first runtime is in force.
+    pending: Mutex<Option<ReadinessGuard>>,
+}
 
 impl Current {
+    /// Nothing in force yet; the process is not ready before that.
+    pub fn waiting(pending: ReadinessGuard) -> Self {
+        Self(Arc::new(Slot { runtime: ArcSwapOption::empty(), pending: Mutex::new(Some(pending)) }))
+    }
+
     /// The runtime in force. Load it once per call and pass it down.
     pub fn load(&self) -> Option<Arc<Runtime>> {
-        self.0.load_full()
+        self.0.runtime.load_full()
     }
 
     /// Puts `runtime` in force and returns the one before.
     pub fn swap(&self, runtime: Arc<Runtime>) -> Option<Arc<Runtime>> {
-        self.0.swap(Some(runtime))
+        let before = self.0.runtime.swap(Some(runtime));
+        drop(self.0.pending.lock().take());
+        before
     }
 }

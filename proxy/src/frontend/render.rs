@@ -219,3 +219,6 @@ fn insert(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
         headers.insert(name, value);
     }
 }
+
+#[cfg(test)]
+mod tests;
