@@ -94,6 +94,8 @@ pub struct Standing {
     pub is_connected: bool,
     /// Which control plane.
     pub server_id: String,
+    /// The store that the version in force came from; empty for none.
+    pub store_id: String,
     /// The version in force; 0 for none.
     pub version: u64,
     /// Its digest.

@@ -183,6 +183,7 @@ impl Control {
             .collect();
         self.standing.send_modify(|standing| {
             standing.version = kept.version;
+            standing.store_id.clone_from(&kept.store_id);
             standing.digest.clone_from(&kept.digest);
             standing.refused.clear();
         });
