@@ -46,6 +46,13 @@ pub(crate) struct Planned {
 }
 
 impl Planned {
+    /// A target by itself, for tests of what comes after routing.
+    #[cfg(test)]
+    pub(crate) fn of(model: &Arc<compiled::Model>, target: &Arc<compiled::Target>) -> Self {
+        let upstream_model = target.upstream_name(model.name.as_str(), None).into_owned();
+        Self { model: Arc::clone(model), target: Arc::clone(target), upstream_model, weight: target.weight }
+    }
+
     /// Whether the model reasons, where policy says so.
     pub(crate) fn reasons(&self) -> Option<bool> {
         self.model.capabilities.as_ref().map(|all| all.contains(policy::Capability::Reasoning))

@@ -442,3 +442,6 @@ fn standing_text(standing: Standing) -> &'static str {
         Standing::Cooling(_) => "asked for a pause",
     }
 }
+
+#[cfg(test)]
+mod tests;
