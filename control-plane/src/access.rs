@@ -396,3 +396,6 @@ fn random_id() -> Result<String, AccessError> {
 fn fill(bytes: &mut [u8]) -> Result<(), AccessError> {
     aws_lc_rs::rand::fill(bytes).map_err(|aws_lc_rs::error::Unspecified| AccessError::Random)
 }
+
+#[cfg(test)]
+mod tests;

@@ -155,7 +155,8 @@ impl Admission {
             if let Some(outcome) = self.replay(&request).await? {
                 return Ok(Admitted { outcome, is_replay: true });
             }
-            let base = self.catalog.newest();
+            // A refusal must hold against what everyone has committed, so the head is read before deciding, not only after.
+            let base = self.catalog.refresh().await?;
             match self.attempt(&request, Arc::clone(&base)).await? {
                 Attempt::Done(outcome) => {
                     let outcome = self.once_visible(outcome).await;
@@ -163,7 +164,6 @@ impl Admission {
                 }
                 Attempt::HeadMoved => {
                     tracing::debug!(policy.version = base.version, "the head moved first; deciding again");
-                    self.catalog.refresh().await?;
                 }
             }
         }
@@ -310,3 +310,6 @@ fn warning(resource: impl fmt::Display, code: &'static str, message: String) -> 
         message,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -205,3 +205,6 @@ fn keep_token(file: &Path, token: &str) -> anyhow::Result<()> {
         });
     write.with_context(|| format!("cannot write the first admin token to {}", file.display()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -415,3 +415,8 @@ fn entry_of<'a>(manifest: &'a Manifest, kind: &str, name: &str) -> Option<&'a Ma
         .binary_search_by(|entry| (entry.kind.as_str(), entry.name.as_str()).cmp(&(kind, name)));
     found.ok().and_then(|index| manifest.entries.get(index))
 }
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

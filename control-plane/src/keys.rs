@@ -168,3 +168,6 @@ struct NoRandom;
 fn fill(bytes: &mut [u8]) -> Result<(), NoRandom> {
     aws_lc_rs::rand::fill(bytes).map_err(|aws_lc_rs::error::Unspecified| NoRandom)
 }
+
+#[cfg(test)]
+mod tests;

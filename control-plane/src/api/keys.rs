@@ -158,7 +158,7 @@ async fn revoke(
     let parsed: Result<Name, _> = name.parse();
     let id = ResourceId { kind: Kind::Key, name: parsed.map_err(|_not_a_name| unknown())? };
     for attempt in 1.. {
-        let snapshot = api.catalog.newest();
+        let snapshot = api.catalog.refresh().await?;
         let (Some(found), Some(digest)) = (snapshot.catalog.get(&id), snapshot.digest_of(&id)) else {
             return Err(unknown());
         };

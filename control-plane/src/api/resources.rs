@@ -158,9 +158,12 @@ async fn delete(
         return Err(ApiError::bad_request("invalid_header", detail));
     }
     let has_key = headers.contains_key(super::body::IDEMPOTENCY_KEY);
-    if preconditions.is_empty() && !has_key && api.catalog.newest().digest_of(&id).is_none() {
-        let version = api.catalog.newest().version;
-        return Err(ApiError::not_found(format!("{id} does not exist in version {version}")));
+    if preconditions.is_empty() && !has_key {
+        let newest = api.catalog.refresh().await?;
+        if newest.digest_of(&id).is_none() {
+            let detail = format!("{id} does not exist in version {}", newest.version);
+            return Err(ApiError::not_found(detail));
+        }
     }
     preconditions.dedup();
     let effect = Effect {
