@@ -121,8 +121,10 @@ impl Reader<'_> {
     }
 
     fn field(&mut self, key: Text) -> Result<(), Fault> {
-        let name = self.scanner.read(key).unwrap_or_default();
-        let Some((field, bit)) = FIELDS.iter().zip(0_u32..).find(|(field, _)| **field == name) else {
+        let name = self.scanner.name(key);
+        let Some((field, bit)) =
+            FIELDS.iter().zip(0_u32..).find(|(field, _)| field.as_bytes() == name.as_ref())
+        else {
             self.scanner.skip()?;
             return Ok(());
         };
@@ -200,7 +202,7 @@ impl Reader<'_> {
         while let Some(token) = inside.next()? {
             let Token::Key(key) = token else { continue };
             self.envelope.places.has_stream_options = true;
-            let is_usage = inside.is(key, "include_usage");
+            let is_usage = inside.name(key).as_ref() == b"include_usage";
             let value = inside.skip()?;
             if !is_usage {
                 continue;
@@ -249,7 +251,7 @@ impl Reader<'_> {
         loop {
             match self.scanner.next()? {
                 Some(Token::Key(key)) => {
-                    holds = Holds::of(self.scanner.read(key).unwrap_or_default().as_ref());
+                    holds = Holds::of(self.scanner.name(key).as_ref());
                     continue;
                 }
                 Some(Token::String(text)) => self.count(text, holds),
@@ -276,8 +278,7 @@ impl Reader<'_> {
                 }
             }
             Holds::Kind => {
-                let kind = self.scanner.read(text).unwrap_or_default();
-                if matches!(kind.as_ref(), "image_url" | "image" | "input_image") {
+                if matches!(self.scanner.name(text).as_ref(), b"image_url" | b"image" | b"input_image") {
                     self.envelope.images = self.envelope.images.saturating_add(1);
                 }
             }
@@ -301,13 +302,13 @@ enum Holds {
 }
 
 impl Holds {
-    fn of(name: &str) -> Self {
+    fn of(name: &[u8]) -> Self {
         match name {
-            "type" => Self::Kind,
-            "url" | "image_url" => Self::Url,
-            "signature" => Self::Signature,
-            "role" | "id" | "tool_call_id" | "tool_use_id" | "data" | "file_data" | "file_id"
-            | "media_type" | "encrypted_content" | "encrypted_index" | "ttl" => Self::Nothing,
+            b"type" => Self::Kind,
+            b"url" | b"image_url" => Self::Url,
+            b"signature" => Self::Signature,
+            b"role" | b"id" | b"tool_call_id" | b"tool_use_id" | b"data" | b"file_data" | b"file_id"
+            | b"media_type" | b"encrypted_content" | b"encrypted_index" | b"ttl" => Self::Nothing,
             _ => Self::Text,
         }
     }

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr2;
+
 /// The deepest nesting taken.
 pub(crate) const DEEPEST: u32 = 128;
 
@@ -36,6 +38,37 @@ impl Text {
     pub(crate) fn span(self) -> Span {
         Span { start: self.start.saturating_sub(1), end: self.end.saturating_add(1) }
     }
+}
+
+/// Gives out each number of an object and of the objects in it: the field it stands in (empty at the top), its own
+/// name, and its text. What is no object or not JSON gives out nothing more and is told by `false`.
+pub(crate) fn numbers(json: &[u8], mut give: impl FnMut(&[u8], &[u8], &str)) -> bool {
+    let mut scanner = Scanner::new(json);
+    if scanner.next() != Ok(Some(Token::BeginObject)) {
+        return false;
+    }
+    let (mut outer, mut name): (Cow<'_, [u8]>, Cow<'_, [u8]>) = Default::default();
+    loop {
+        match scanner.next() {
+            Ok(Some(Token::Key(key))) if scanner.depth() <= 2 => name = scanner.name(key),
+            Ok(Some(Token::BeginObject)) if scanner.depth() == 2 => outer = std::mem::take(&mut name),
+            Ok(Some(Token::EndObject)) if scanner.depth() == 1 => outer = Cow::default(),
+            Ok(Some(Token::Number(span))) if scanner.depth() <= 2 => {
+                give(&outer, &name, std::str::from_utf8(scanner.bytes(span)).unwrap_or_default());
+            }
+            Ok(Some(_)) => {}
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+    }
+}
+
+/// A count; some servers write whole numbers as floats.
+pub(crate) fn count(number: &str) -> Option<u64> {
+    number.parse().ok().or_else(|| {
+        let float = number.parse::<f64>().ok().filter(|float| *float >= 0.0)?;
+        format!("{float:.0}").parse().ok()
+    })
 }
 
 /// The tokens.
@@ -89,9 +122,13 @@ impl<'a> Scanner<'a> {
         self.bytes.get(span.start..span.end).unwrap_or_default()
     }
 
-    /// Whether a string is this word, however it is escaped.
-    pub(crate) fn is(&self, text: Text, word: &str) -> bool {
-        self.read(text).is_some_and(|read| read == word)
+    /// A field name or another word to be compared, unescaped; nothing known is empty.
+    #[inline]
+    pub(crate) fn name(&self, text: Text) -> Cow<'a, [u8]> {
+        if text.escaped {
+            return Cow::Owned(self.read(text).unwrap_or_default().into_owned().into_bytes());
+        }
+        Cow::Borrowed(self.bytes.get(text.start..text.end).unwrap_or_default())
     }
 
     /// A string unescaped; nothing when it is not Unicode.
@@ -314,41 +351,29 @@ impl<'a> Scanner<'a> {
 #[inline]
 fn plain(bytes: &[u8]) -> usize {
     let (words, tail) = bytes.as_chunks::<8>();
+    // Most strings are short: a few words first, then what is made for long ones.
     let mut count = 0;
-    let mut words = words.iter();
-    // Most strings are short: two words first, then blocks that the compiler turns into vectors.
-    for word in words.by_ref().take(2) {
+    for word in words.iter().take(4) {
         let special = special(*word);
         if special != 0 {
             return count + (special.trailing_zeros() / 8) as usize;
         }
         count += 8;
     }
-    let (blocks, rest) = words.as_slice().as_chunks::<4>();
-    for block in blocks {
-        let care = block
-            .as_flattened()
-            .iter()
-            .fold(0_u8, |care, b| care | u8::from(*b == b'"') | u8::from(*b == b'\\') | u8::from(*b < 0x20));
-        if care != 0 {
-            for word in block {
-                let special = special(*word);
-                if special != 0 {
-                    return count + (special.trailing_zeros() / 8) as usize;
-                }
-                count += 8;
-            }
-        }
-        count += 32;
-    }
-    for word in rest {
-        let special = special(*word);
-        if special != 0 {
-            return count + (special.trailing_zeros() / 8) as usize;
-        }
-        count += 8;
+    if words.len() > 4 {
+        return count + plain_long(bytes.get(count..).unwrap_or_default());
     }
     count + tail.iter().take_while(|b| !matches!(**b, b'"' | b'\\' | 0..0x20)).count()
+}
+
+fn plain_long(bytes: &[u8]) -> usize {
+    let end = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
+    let text = bytes.get(..end).unwrap_or_default();
+    // The least byte of all is found much faster than the first one below a bound.
+    if text.iter().fold(u8::MAX, |least, byte| least.min(*byte)) >= 0x20 {
+        return end;
+    }
+    text.iter().take_while(|byte| **byte >= 0x20).count()
 }
 
 /// The lowest set bit lies in the first byte that needs care; higher bits may lie.

@@ -1,5 +1,7 @@
 //! Whole answers: passed on unchanged on the same dialect, through the canonical form otherwise.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use crate::{
@@ -63,7 +65,7 @@ fn openai_summary(call: &Call, body: &[u8]) -> Result<Summary, Fault> {
         usage: probe.usage,
         stop: stop(Dialect::OpenAi, probe.finish.as_deref())?,
         output_chars: probe.chars,
-        upstream_model: probe.model,
+        upstream_model: probe.model.map(Cow::into_owned),
         complete: true,
     })
 }
@@ -80,7 +82,7 @@ fn anthropic_summary(body: &[u8]) -> Result<Summary, Fault> {
         usage: probe.usage,
         stop: stop(Dialect::Anthropic, probe.stop.as_deref())?,
         output_chars: probe.chars,
-        upstream_model: probe.model,
+        upstream_model: probe.model.map(Cow::into_owned),
         complete: true,
     })
 }

@@ -1,5 +1,7 @@
 //! What accounting needs of an Anthropic answer or of one record of its stream, read without building anything.
 
+use std::borrow::Cow;
+
 use crate::{
     Usage,
     anthropic::usage,
@@ -8,22 +10,22 @@ use crate::{
 
 /// What one body or record told.
 #[derive(Debug, Default)]
-pub(crate) struct Probe {
+pub(crate) struct Probe<'a> {
     /// The `type`.
-    pub(crate) kind: String,
+    pub(crate) kind: Cow<'a, str>,
     /// It reports an error.
     pub(crate) is_error: bool,
     /// It has `content`, as whole answers have.
     pub(crate) has_content: bool,
-    pub(crate) stop: Option<String>,
+    pub(crate) stop: Option<Cow<'a, str>>,
     pub(crate) usage: Option<Usage>,
-    pub(crate) model: Option<String>,
+    pub(crate) model: Option<Cow<'a, str>>,
     /// The length of what was written.
     pub(crate) chars: u64,
 }
 
 /// Reads a body or the data of a record over the usage known already.
-pub(crate) fn probe(json: &[u8], known: Option<Usage>) -> Result<Probe, ScanError> {
+pub(crate) fn probe(json: &[u8], known: Option<Usage>) -> Result<Probe<'_>, ScanError> {
     let mut reader =
         Reader { scanner: Scanner::new(json), probe: Probe { usage: known, ..Probe::default() } };
     if reader.scanner.next()? != Some(Token::BeginObject) {
@@ -39,20 +41,20 @@ pub(crate) fn probe(json: &[u8], known: Option<Usage>) -> Result<Probe, ScanErro
 
 struct Reader<'a> {
     scanner: Scanner<'a>,
-    probe: Probe,
+    probe: Probe<'a>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn field(&mut self, key: Text) -> Result<(), ScanError> {
-        match self.scanner.read(key).unwrap_or_default().as_ref() {
-            "type" => self.probe.kind = self.word()?.unwrap_or_default(),
-            "error" => {
+        match self.scanner.name(key).as_ref() {
+            b"type" => self.probe.kind = self.word()?.unwrap_or_default(),
+            b"error" => {
                 let span = self.scanner.skip()?;
                 self.probe.is_error |= !matches!(self.scanner.bytes(span), b"null" | b"false" | b"{}");
             }
-            "message" => self.fields(Self::message_field)?,
-            "delta" => self.fields(Self::delta_field)?,
-            "content_block" => self.count()?,
+            b"message" => self.fields(Self::message_field)?,
+            b"delta" => self.fields(Self::delta_field)?,
+            b"content_block" => self.count()?,
             _ => self.message_field(key)?,
         }
         Ok(())
@@ -76,14 +78,14 @@ impl Reader<'_> {
 
     /// A field of a message, which stands at the top of a whole answer and inside `message_start`.
     fn message_field(&mut self, key: Text) -> Result<(), ScanError> {
-        match self.scanner.read(key).unwrap_or_default().as_ref() {
-            "model" => self.probe.model = self.word()?,
-            "stop_reason" => self.probe.stop = self.word()?,
-            "usage" => {
+        match self.scanner.name(key).as_ref() {
+            b"model" => self.probe.model = self.word()?,
+            b"stop_reason" => self.probe.stop = self.word()?,
+            b"usage" => {
                 let span = self.scanner.skip()?;
                 self.probe.usage = usage::correct(self.probe.usage, self.scanner.bytes(span));
             }
-            "content" => {
+            b"content" => {
                 self.probe.has_content = true;
                 self.count()?;
             }
@@ -93,9 +95,9 @@ impl Reader<'_> {
     }
 
     fn delta_field(&mut self, key: Text) -> Result<(), ScanError> {
-        match self.scanner.read(key).unwrap_or_default().as_ref() {
-            "stop_reason" => self.probe.stop = self.word()?,
-            "text" | "thinking" | "partial_json" => self.count()?,
+        match self.scanner.name(key).as_ref() {
+            b"stop_reason" => self.probe.stop = self.word()?,
+            b"text" | b"thinking" | b"partial_json" => self.count()?,
             _ => _ = self.scanner.skip()?,
         }
         Ok(())
@@ -108,16 +110,16 @@ impl Reader<'_> {
         loop {
             match self.scanner.next()? {
                 Some(Token::Key(key)) => {
-                    let name = self.scanner.read(key).unwrap_or_default();
+                    let name = self.scanner.name(key);
                     counts = !matches!(
                         name.as_ref(),
-                        "type"
-                            | "id"
-                            | "tool_use_id"
-                            | "signature"
-                            | "data"
-                            | "encrypted_content"
-                            | "encrypted_index"
+                        b"type"
+                            | b"id"
+                            | b"tool_use_id"
+                            | b"signature"
+                            | b"data"
+                            | b"encrypted_content"
+                            | b"encrypted_index"
                     );
                     continue;
                 }
@@ -132,10 +134,10 @@ impl Reader<'_> {
         }
     }
 
-    fn word(&mut self) -> Result<Option<String>, ScanError> {
+    fn word(&mut self) -> Result<Option<Cow<'a, str>>, ScanError> {
         let outer = self.scanner.depth();
         let word = match self.scanner.next()? {
-            Some(Token::String(text)) => self.scanner.read(text).map(std::borrow::Cow::into_owned),
+            Some(Token::String(text)) => self.scanner.read(text),
             _ => None,
         };
         while self.scanner.depth() > outer {

@@ -1,26 +1,28 @@
 //! Anthropic's usage: `input_tokens` exclude what was read from and written to the cache.
 
-use serde_json::Value;
-
-use crate::{Usage, json::ObjectWriter};
+use crate::{
+    Usage,
+    json::ObjectWriter,
+    scan::{count, numbers},
+};
 
 /// Reads a `usage` object over what is known already: a later report corrects the fields it names, never adds.
 pub(crate) fn correct(known: Option<Usage>, json: &[u8]) -> Option<Usage> {
-    let Ok(report) = serde_json::from_slice::<Value>(json) else { return known };
-    if !report.is_object() {
+    let mut usage = known.unwrap_or_default();
+    let is_object = numbers(json, |outer, name, number| {
+        let field = match (outer, name) {
+            (b"", b"input_tokens") => &mut usage.input,
+            (b"", b"cache_read_input_tokens") => &mut usage.cache_read,
+            (b"", b"cache_creation_input_tokens") => &mut usage.cache_write,
+            (b"", b"output_tokens") => &mut usage.output,
+            (b"output_tokens_details", b"thinking_tokens") => &mut usage.reasoning,
+            _ => return,
+        };
+        *field = count(number).unwrap_or(*field);
+    });
+    if !is_object {
         return known;
     }
-    let mut usage = known.unwrap_or_default();
-    let set = |field: &mut u64, path: &str| {
-        if let Some(count) = report.pointer(path).and_then(Value::as_u64) {
-            *field = count;
-        }
-    };
-    set(&mut usage.input, "/input_tokens");
-    set(&mut usage.cache_read, "/cache_read_input_tokens");
-    set(&mut usage.cache_write, "/cache_creation_input_tokens");
-    set(&mut usage.output, "/output_tokens");
-    set(&mut usage.reasoning, "/output_tokens_details/thinking_tokens");
     usage.reasoning = usage.reasoning.min(usage.output);
     Some(usage)
 }

@@ -1,5 +1,7 @@
 //! What accounting needs of an OpenAI answer or of one record of its stream, read without building anything.
 
+use std::borrow::Cow;
+
 use crate::{
     Usage,
     openai::usage,
@@ -8,7 +10,7 @@ use crate::{
 
 /// What one body or record told.
 #[derive(Debug, Default)]
-pub(crate) struct Probe {
+pub(crate) struct Probe<'a> {
     /// It reports an error.
     pub(crate) is_error: bool,
     /// It has a `choices` array, and how many there are.
@@ -17,17 +19,17 @@ pub(crate) struct Probe {
     pub(crate) has_data: bool,
     /// How many choices ended, and the last one's word.
     pub(crate) finished: u32,
-    pub(crate) finish: Option<String>,
+    pub(crate) finish: Option<Cow<'a, str>>,
     /// Some choice calls tools.
     pub(crate) calls_tools: bool,
     pub(crate) usage: Option<Usage>,
-    pub(crate) model: Option<String>,
+    pub(crate) model: Option<Cow<'a, str>>,
     /// The length of what was written.
     pub(crate) chars: u64,
 }
 
 /// Reads a body or the data of a record.
-pub(crate) fn probe(json: &[u8]) -> Result<Probe, ScanError> {
+pub(crate) fn probe(json: &[u8]) -> Result<Probe<'_>, ScanError> {
     let mut reader = Reader { scanner: Scanner::new(json), probe: Probe::default() };
     reader.read()?;
     Ok(reader.probe)
@@ -35,26 +37,26 @@ pub(crate) fn probe(json: &[u8]) -> Result<Probe, ScanError> {
 
 struct Reader<'a> {
     scanner: Scanner<'a>,
-    probe: Probe,
+    probe: Probe<'a>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn read(&mut self) -> Result<(), ScanError> {
         if self.scanner.next()? != Some(Token::BeginObject) {
             return Err(ScanError { at: 0, what: "expected an object" });
         }
         while let Some(token) = self.scanner.next()? {
             let Token::Key(key) = token else { continue };
-            match self.scanner.read(key).unwrap_or_default().as_ref() {
-                "error" => self.probe.is_error |= self.is_truthy()?,
-                "choices" => self.choices()?,
-                "usage" => self.usage()?,
-                "x_groq" => self.nested_usage()?,
-                "data" => {
+            match self.scanner.name(key).as_ref() {
+                b"error" => self.probe.is_error |= self.is_truthy()?,
+                b"choices" => self.choices()?,
+                b"usage" => self.usage()?,
+                b"x_groq" => self.nested_usage()?,
+                b"data" => {
                     self.scanner.skip()?;
                     self.probe.has_data = true;
                 }
-                "model" => self.probe.model = self.word()?,
+                b"model" => self.probe.model = self.word()?,
                 _ => _ = self.scanner.skip()?,
             }
         }
@@ -81,16 +83,16 @@ impl Reader<'_> {
     }
 
     fn choice_field(&mut self, key: Text) -> Result<(), ScanError> {
-        match self.scanner.read(key).unwrap_or_default().as_ref() {
-            "finish_reason" => {
+        match self.scanner.name(key).as_ref() {
+            b"finish_reason" => {
                 if let Some(word) = self.word()? {
                     self.probe.finished = self.probe.finished.saturating_add(1);
                     self.probe.finish = Some(word);
                 }
             }
-            "error" => self.probe.is_error |= self.is_truthy()?,
-            "delta" | "message" => self.said()?,
-            "text" => self.count(&["text"])?,
+            b"error" => self.probe.is_error |= self.is_truthy()?,
+            b"delta" | b"message" => self.said()?,
+            b"text" => self.count(&[b"text"])?,
             _ => _ = self.scanner.skip()?,
         }
         Ok(())
@@ -102,16 +104,16 @@ impl Reader<'_> {
         let mut has_reasoning = false;
         loop {
             if let Some(Token::Key(key)) = self.scanner.next()? {
-                match self.scanner.read(key).unwrap_or_default().as_ref() {
-                    "content" | "refusal" => self.count(&["content", "text", "thinking"])?,
-                    "reasoning_content" | "reasoning" if !has_reasoning => {
+                match self.scanner.name(key).as_ref() {
+                    b"content" | b"refusal" => self.count(&[b"content", b"text", b"thinking"])?,
+                    b"reasoning_content" | b"reasoning" if !has_reasoning => {
                         let before = self.probe.chars;
-                        self.count(&["text"])?;
+                        self.count(&[b"text"])?;
                         has_reasoning = self.probe.chars > before;
                     }
-                    "tool_calls" | "function_call" => {
+                    b"tool_calls" | b"function_call" => {
                         let before = self.probe.chars;
-                        self.count(&["name", "arguments", "input"])?;
+                        self.count(&[b"name", b"arguments", b"input"])?;
                         self.probe.calls_tools |= self.probe.chars > before;
                     }
                     _ => _ = self.scanner.skip()?,
@@ -124,13 +126,14 @@ impl Reader<'_> {
     }
 
     /// Counts a string, or the strings under these names inside a value.
-    fn count(&mut self, names: &[&str]) -> Result<(), ScanError> {
+    fn count(&mut self, names: &[&[u8]]) -> Result<(), ScanError> {
         let outer = self.scanner.depth();
         let mut counts = true;
         loop {
             match self.scanner.next()? {
                 Some(Token::Key(key)) => {
-                    counts = names.iter().any(|name| self.scanner.is(key, name));
+                    let name = self.scanner.name(key);
+                    counts = names.contains(&name.as_ref());
                     continue;
                 }
                 Some(Token::String(text)) if counts => {
@@ -156,7 +159,7 @@ impl Reader<'_> {
         let mut inside = Scanner::new(self.scanner.bytes(span));
         while let Some(token) = inside.next()? {
             if let Token::Key(key) = token {
-                let is_usage = inside.is(key, "usage");
+                let is_usage = inside.name(key).as_ref() == b"usage";
                 let value = inside.skip()?;
                 if is_usage && self.probe.usage.is_none() {
                     self.probe.usage = usage::decode(inside.bytes(value));
@@ -166,10 +169,10 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn word(&mut self) -> Result<Option<String>, ScanError> {
+    fn word(&mut self) -> Result<Option<Cow<'a, str>>, ScanError> {
         let outer = self.scanner.depth();
         match self.scanner.next()? {
-            Some(Token::String(text)) => Ok(self.scanner.read(text).map(std::borrow::Cow::into_owned)),
+            Some(Token::String(text)) => Ok(self.scanner.read(text)),
             _ => self.leave(outer).map(|()| None),
         }
     }

@@ -1,35 +1,35 @@
 //! OpenAI's usage: `prompt_tokens` include what was read from and written to a cache.
 
-use serde_json::Value;
-
-use crate::{Usage, json::ObjectWriter};
+use crate::{
+    Usage,
+    json::ObjectWriter,
+    scan::{count, numbers},
+};
 
 /// Reads a `usage` object, of a chat or of embeddings, from OpenAI or a compatible server.
 pub(crate) fn decode(json: &[u8]) -> Option<Usage> {
-    let usage: Value = serde_json::from_slice(json).ok()?;
-    usage.as_object()?;
-    let count = |path: &str| tokens(usage.pointer(path));
-    let cache_read = count("/prompt_tokens_details/cached_tokens")
-        .or_else(|| count("/prompt_cache_hit_tokens"))
-        .or_else(|| count("/num_cached_tokens"))
-        .unwrap_or(0);
-    let cache_write = count("/prompt_tokens_details/cache_write_tokens").unwrap_or(0);
-    let output = count("/completion_tokens").unwrap_or(0);
-    Some(Usage {
-        input: count("/prompt_tokens").unwrap_or(0).saturating_sub(cache_read).saturating_sub(cache_write),
+    let (mut prompt, mut output, mut reasoning, mut cache_write) = (0, 0, 0, 0);
+    let (mut cached, mut other_cached) = (None, None);
+    let is_object = numbers(json, |outer, name, number| {
+        let Some(count) = count(number) else { return };
+        match (outer, name) {
+            (b"", b"prompt_tokens") => prompt = count,
+            (b"", b"completion_tokens") => output = count,
+            (b"", b"prompt_cache_hit_tokens" | b"num_cached_tokens") => other_cached = Some(count),
+            (b"prompt_tokens_details", b"cached_tokens") => cached = Some(count),
+            (b"prompt_tokens_details", b"cache_write_tokens") => cache_write = count,
+            (b"completion_tokens_details", b"reasoning_tokens") => reasoning = count,
+            _ => {}
+        }
+    });
+    let cache_read = cached.or(other_cached).unwrap_or(0);
+    is_object.then(|| Usage {
+        input: prompt.saturating_sub(cache_read).saturating_sub(cache_write),
         cache_read,
         cache_write,
         output,
-        reasoning: count("/completion_tokens_details/reasoning_tokens").unwrap_or(0).min(output),
+        reasoning: reasoning.min(output),
     })
-}
-
-/// A count; some servers write whole numbers as floats.
-fn tokens(value: Option<&Value>) -> Option<u64> {
-    let value = value?;
-    value
-        .as_u64()
-        .or_else(|| value.as_f64().filter(|float| *float >= 0.0).and_then(|f| format!("{f:.0}").parse().ok()))
 }
 
 /// Writes the fields of a `usage` object.

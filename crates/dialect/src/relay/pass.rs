@@ -1,5 +1,7 @@
 //! Streams of the caller's own dialect: bytes go through unchanged, and what accounting needs is read in passing.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::{cut, failed};
@@ -124,10 +126,10 @@ impl Pass {
         Ok(())
     }
 
-    fn learn(&mut self, usage: Option<crate::Usage>, model: Option<String>, chars: u64) {
+    fn learn(&mut self, usage: Option<crate::Usage>, model: Option<Cow<'_, str>>, chars: u64) {
         self.summary.usage = usage.or(self.summary.usage);
         if self.summary.upstream_model.is_none() {
-            self.summary.upstream_model = model.filter(|model| !model.is_empty());
+            self.summary.upstream_model = model.filter(|model| !model.is_empty()).map(Cow::into_owned);
         }
         self.summary.output_chars = self.summary.output_chars.saturating_add(chars);
     }
