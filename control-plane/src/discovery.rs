@@ -132,3 +132,6 @@ impl ControlPlane for Discovery {
         Ok(Response::new(Box::pin(acks)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -121,3 +121,6 @@ impl Drop for Membership {
         self.registry.leave(&self.proxy_id, self.generation);
     }
 }
+
+#[cfg(test)]
+mod tests;

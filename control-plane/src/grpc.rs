@@ -83,3 +83,6 @@ pub fn serve<T: ControlPlane>(
     tasks.spawn("grpc", TaskKind::Critical, serving);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -230,3 +230,6 @@ fn alarm_diagnostic(resource: String, code: &'static str, message: &str) -> Diag
     let message = message.to_owned();
     Diagnostic { severity, resource, path: String::new(), location: None, code: code.into(), message }
 }
+
+#[cfg(test)]
+mod tests;

@@ -100,6 +100,8 @@ struct Joined {
     is_foreign: bool,
     /// The last offer that was sent to its end.
     offered: Option<Arc<Published>>,
+    /// Whether the proxy has said what became of it.
+    is_answered: bool,
     running: Option<Offer>,
     has_permit: bool,
     /// What it gave up or refused last.
@@ -307,6 +309,7 @@ impl Joined {
             held: greeting.held,
             is_foreign,
             offered: None,
+            is_answered: true,
             running: None,
             has_permit: false,
             refused: None,
@@ -327,6 +330,7 @@ impl Joined {
         let said = offer.next();
         if offer.is_complete() {
             self.offered = Some(Arc::clone(offer.published()));
+            self.is_answered = false;
             self.running = None;
             self.has_permit = false;
         }
@@ -356,7 +360,12 @@ impl Joined {
         Some(Offer::new(Arc::clone(newest), self.lacking(newest), force))
     }
 
+    /// The bodies that it may lack. An offer that is not answered yet may replace what is active at any moment, and bodies of
+    /// that alone go with it; then only the offer's own bodies are sure to be there.
     fn lacking(&self, newest: &Published) -> Arc<[Digest]> {
+        if let Some(offered) = self.offered.as_ref().filter(|_offered| !self.is_answered) {
+            return newest.lacking_from(offered);
+        }
         let lacking = match &self.bodies.active {
             Some(active) => newest.lacking_from(active),
             None => newest.lacking_among(&self.bodies.told),
@@ -387,6 +396,10 @@ impl Joined {
             return self.complain(complaint);
         }
         let before = self.entry.clone();
+        let is_final =
+            matches!(reported.phase, ProxyPhase::Active | ProxyPhase::Rejected | ProxyPhase::Reverted);
+        self.is_answered |=
+            is_final && self.offered.as_ref().is_some_and(|offered| offered.version == reported.version);
         match reported.phase {
             ProxyPhase::None => {}
             ProxyPhase::Received | ProxyPhase::Staged => self.entry.phase = reported.phase,
@@ -519,3 +532,6 @@ impl Reported {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
