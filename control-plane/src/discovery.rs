@@ -19,9 +19,8 @@ use futures_util::Stream;
 use lifecycle::{Clock, TaskKind, Tasks};
 use policy::Name;
 use proto::control_plane_server::{ControlPlane, ControlPlaneServer};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::fleet::Fleet;
@@ -116,11 +115,11 @@ impl ControlPlane for Discovery {
         }
         let certified_group: Option<Name> =
             request.extensions().get::<Peer>().and_then(|peer| peer.group.clone());
-        let (outbound, answers) = mpsc::channel(1);
+        let (outbound, answers) = driver::outbound();
         let driver =
             driver::Driver::new(Arc::clone(&self.shared), certified_group, request.into_inner(), outbound);
         self.shared.tasks.spawn("sync session", TaskKind::Background, driver.run());
-        Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
+        Ok(Response::new(Box::pin(answers)))
     }
 
     async fn report(

@@ -232,4 +232,4 @@ fn alarm_diagnostic(resource: String, code: &'static str, message: &str) -> Diag
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{Stream, StreamExt, future, stream};
 use policy::Name;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming};
 
@@ -16,17 +18,29 @@ use crate::publish::GroupVersions;
 
 /// A message that could not be sent for this long ends the stream.
 pub(super) const STALL: Duration = Duration::from_secs(15);
-/// How long a last message may take.
-const LAST_WORD: Duration = Duration::from_secs(1);
 /// The return of a fleet is spread over this much for each proxy, within the bounds below.
 const SPREAD_PER_PROXY_MS: u64 = 5;
 const SPREAD_MS: std::ops::RangeInclusive<u64> = 1_000..=30_000;
+
+/// The sending side of a stream: room for one message, and the status it ends with, which needs no room.
+pub(super) struct Outbound {
+    messages: mpsc::Sender<Result<proto::SyncResponse, Status>>,
+    last: oneshot::Sender<Status>,
+}
+
+/// Makes the two sides of a stream.
+pub(super) fn outbound() -> (Outbound, impl Stream<Item = Result<proto::SyncResponse, Status>> + Send) {
+    let (messages, answers) = mpsc::channel(1);
+    let (last, ending) = oneshot::channel();
+    let ending = stream::once(async move { ending.await.ok().map(Err) }).filter_map(future::ready);
+    (Outbound { messages, last }, ReceiverStream::new(answers).chain(ending))
+}
 
 pub(super) struct Driver {
     shared: Arc<Shared>,
     session: Session,
     inbound: Streaming<proto::SyncRequest>,
-    outbound: mpsc::Sender<Result<proto::SyncResponse, Status>>,
+    outbound: Outbound,
     /// The one message that waits for room, and since when.
     pending: Option<(proto::SyncResponse, Instant)>,
     joined: Option<Joined>,
@@ -52,7 +66,7 @@ enum Woken {
 
 /// Why the stream is over, and what the proxy is told.
 enum Over {
-    /// The proxy went away, or does not read: nobody to tell.
+    /// The proxy went away: nobody to tell.
     Gone(&'static str),
     Ended(Status),
 }
@@ -62,7 +76,7 @@ impl Driver {
         shared: Arc<Shared>,
         certified_group: Option<Name>,
         inbound: Streaming<proto::SyncRequest>,
-        outbound: mpsc::Sender<Result<proto::SyncResponse, Status>>,
+        outbound: Outbound,
     ) -> Self {
         let session = Session::new(Arc::clone(&shared.identity), certified_group, Moment::of(&shared.clock));
         Self { shared, session, inbound, outbound, pending: None, joined: None, cold: None }
@@ -86,7 +100,7 @@ impl Driver {
                 break over;
             }
         };
-        self.end(over).await;
+        self.end(over);
     }
 
     /// Takes the next message from the session when none waits.
@@ -115,7 +129,7 @@ impl Driver {
             heard = self.inbound.message() => Woken::Heard(Box::new(heard)),
             () = published => Woken::Published,
             permit = cold.acquire_owned(), if wants_permit => Woken::Permit(permit.ok()),
-            room = self.outbound.reserve(), if self.pending.is_some() => Woken::Room(match (room, self.pending.take()) {
+            room = self.outbound.messages.reserve(), if self.pending.is_some() => Woken::Room(match (room, self.pending.take()) {
                 (Ok(room), Some((message, _since))) => {
                     room.send(Ok(message));
                     true
@@ -154,7 +168,9 @@ impl Driver {
             Woken::Room(false) => return Err(Over::Gone("the connection was lost")),
             Woken::Time => {
                 if self.pending.as_ref().is_some_and(|(_message, since)| now.instant >= *since + STALL) {
-                    return Err(Over::Gone("the proxy did not read for too long"));
+                    return Err(Over::Ended(Status::deadline_exceeded(
+                        "the proxy did not read for too long",
+                    )));
                 }
                 self.session.tick(now)
             }
@@ -201,14 +217,13 @@ impl Driver {
         Ok(())
     }
 
-    async fn end(self, over: Over) {
+    fn end(self, over: Over) {
         let proxy_id = self.session.entry().map(|entry| entry.proxy_id.clone()).unwrap_or_default();
         match over {
             Over::Gone(reason) => tracing::info!(proxy.id = proxy_id, reason, "a proxy's stream ended"),
             Over::Ended(status) => {
                 tracing::info!(proxy.id = proxy_id, reason = status.message(), "ended a proxy's stream");
-                let told = self.outbound.send(Err(status));
-                let _in_time = tokio::time::timeout(LAST_WORD, told).await.is_ok();
+                let _is_gone = self.outbound.last.send(status).is_err();
             }
         }
     }
