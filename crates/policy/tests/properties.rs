@@ -163,6 +163,8 @@ fn catalog() -> impl Strategy<Value = Catalog> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
     #[test]
     fn a_resource_is_read_back_from_its_canonical_form(resource in resource()) {
         let bytes = resource.canonical();
