@@ -129,6 +129,23 @@ impl Running {
         Ok(Self { name, child, log })
     }
 
+    /// Starts the simulated provider with a script.
+    pub(crate) fn upstream(
+        addr: SocketAddr,
+        script: &str,
+        cores: &Cores,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
+        let path = folder.join("script.json");
+        std::fs::write(&path, script)?;
+        let path = path.to_str().context("the temporary folder's name is not UTF-8")?;
+        let program =
+            Program::itself(["upstream", "--listen", &addr.to_string(), "--keep", "0", "--script", path])?;
+        let mut upstream = Self::start("upstream", &program, (cores, Place::Rest), folder)?;
+        upstream.wait_for(addr)?;
+        Ok(upstream)
+    }
+
     /// Waits until it accepts connections.
     pub(crate) fn wait_for(&mut self, addr: SocketAddr) -> anyhow::Result<()> {
         let mut waited = Duration::ZERO;
@@ -175,6 +192,16 @@ impl Running {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
         Ok(line.trim().trim_end_matches("kB").trim().parse()?)
+    }
+
+    /// File descriptors that are open.
+    pub(crate) fn open_files(&self) -> anyhow::Result<u64> {
+        let entries = std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))?;
+        Ok(u64::try_from(entries.count())?)
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
     }
 }
 

@@ -1,14 +1,14 @@
 //! Frontdoor as it is measured: control plane and proxy as two processes, the proxy on the measured core, with a policy that
 //! gives every room something to do. It is set up the way an operator does it, through the admin API.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
+use crate::admin::{ADMIN_TOKEN, Admin};
 use crate::child::{Cores, Place, Program, Running, free_port};
 use crate::load::{self, Load, Pace};
 use crate::scenario::Scenario;
@@ -19,26 +19,34 @@ const POLICY_LIMIT: Duration = Duration::from_secs(20);
 /// How often to try whether it has.
 const TRY_EVERY: Duration = Duration::from_millis(100);
 
-/// Any token of the right form; the control plane is gone with the measurement.
-const ADMIN_TOKEN: &str = "fda_benchbenchbenchbenchbenchbenchbenchbenchben";
-
 /// A running Frontdoor with a key for it.
 #[derive(Debug)]
 pub(crate) struct Started {
     pub(crate) control_plane: Running,
     pub(crate) proxy: Running,
     pub(crate) addr: SocketAddr,
+    /// Where the proxy shows its metrics.
+    pub(crate) ops: SocketAddr,
+    pub(crate) admin: Admin,
     pub(crate) key: String,
 }
 
+/// What Frontdoor is started with.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    pub(crate) policy: Vec<Value>,
+    /// Keeps history and usage on disk. Otherwise the control plane holds them in memory, which grows with each call.
+    pub(crate) is_durable: bool,
+}
+
 /// Starts both planes, applies the policy, makes a key and waits until a call goes through.
-pub(crate) fn start(upstream: SocketAddr, cores: &Cores, folder: &Path) -> anyhow::Result<Started> {
+pub(crate) fn start(setup: &Setup, cores: &Cores, folder: &Path) -> anyhow::Result<Started> {
     let (admin, grpc, addr, ops) = (free_port()?, free_port()?, free_port()?, free_port()?);
-    let control_plane = start_control_plane(admin, grpc, cores, folder)?;
-    let change = json!({"message": "bench", "documents": policy(upstream)});
-    post(admin, "/v1/changes", &change).context("the bench's policy was not taken")?;
-    let made = post(admin, "/v1/keys", &json!({"consumer": "bench"})).context("no key was made")?;
-    let key = made.get("key").and_then(Value::as_str).context("the answer holds no key")?.to_owned();
+    let control_plane = start_control_plane((admin, grpc), setup.is_durable, cores, folder)?;
+    let admin = Admin { addr: admin };
+    let change = json!({"message": "bench", "documents": setup.policy});
+    admin.post("/v1/changes", &change).context("the bench's policy was not taken")?;
+    let key = admin.make_key("bench")?;
 
     let proxy_data = folder.join("proxy");
     let program = Program::frontdoor([
@@ -56,16 +64,22 @@ pub(crate) fn start(upstream: SocketAddr, cores: &Cores, folder: &Path) -> anyho
     let mut proxy = Running::start("proxy", &program, (cores, Place::Measured), folder)?;
     proxy.wait_for(addr)?;
     wait_for_policy(addr, &key, &proxy)?;
-    Ok(Started { control_plane, proxy, addr, key })
+    Ok(Started { control_plane, proxy, addr, ops, admin, key })
 }
 
 fn start_control_plane(
-    admin: SocketAddr,
-    grpc: SocketAddr,
+    (admin, grpc): (SocketAddr, SocketAddr),
+    is_durable: bool,
     cores: &Cores,
     folder: &Path,
 ) -> anyhow::Result<Running> {
     let data = folder.join("control-plane");
+    std::fs::create_dir_all(&data)?;
+    let store = if is_durable {
+        format!("sqlite:{}", text(&data.join("store.sqlite"))?)
+    } else {
+        "memory:".to_owned()
+    };
     let program = Program::frontdoor([
         "control-plane",
         "--admin-listen",
@@ -73,7 +87,7 @@ fn start_control_plane(
         "--grpc-listen",
         &grpc.to_string(),
         "--store",
-        "memory:",
+        &store,
         "--data",
         text(&data)?,
         "--admin-token",
@@ -89,7 +103,7 @@ fn text(path: &Path) -> anyhow::Result<&str> {
 }
 
 /// Every scenario has its model; a rule with a condition that has to be evaluated and does not hold; limits that are counted and never reached.
-fn policy(upstream: SocketAddr) -> Vec<Value> {
+pub(crate) fn policy(upstream: SocketAddr) -> Vec<Value> {
     let credential = "env:FRONTDOOR_BENCH_UPSTREAM_KEY";
     let provider = |name: &str, dialect: &str, base_url: String| json!({"kind": "Provider", "name": name, "spec": {"dialect": dialect, "base_url": base_url, "credential": credential}});
     let model = |name: &str, provider: &str, upstream_name: &str| {
@@ -133,26 +147,6 @@ fn wait_for_policy(addr: SocketAddr, key: &str, proxy: &Running) -> anyhow::Resu
         std::thread::sleep(TRY_EVERY);
         waited += TRY_EVERY;
     }
-}
-
-/// One request to the admin API on a connection of its own.
-fn post(admin: SocketAddr, path: &str, body: &Value) -> anyhow::Result<Value> {
-    let body = body.to_string();
-    let mut stream = TcpStream::connect(admin)?;
-    let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: {admin}\r\nauthorization: Bearer {ADMIN_TOKEN}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(body.as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, content) = answer.split_once("\r\n\r\n").context("no complete answer")?;
-    let status = head.split(' ').nth(1).unwrap_or_default();
-    if !status.starts_with('2') {
-        bail!("status {status}: {content}");
-    }
-    serde_json::from_str(content).with_context(|| format!("not JSON: {content}"))
 }
 
 #[cfg(test)]

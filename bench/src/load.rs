@@ -102,7 +102,7 @@ impl Call {
     }
 
     /// The bytes on the wire.
-    fn bytes(&self, addr: SocketAddr) -> Vec<u8> {
+    pub(crate) fn bytes(&self, addr: SocketAddr) -> Vec<u8> {
         format!(
             "POST {} HTTP/1.1\r\nhost: {addr}\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\naccept: application/json\r\nuser-agent: OpenAI/Python 2.0.0\r\ncontent-length: {}\r\n\r\n{}",
             self.path,

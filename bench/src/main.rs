@@ -3,12 +3,14 @@
 //! Everything that is compared runs as a child process of this one, pinned to the same cores, in the same run, in alternating rounds.
 //! It must not reach into the planes: they are started as an operator starts them.
 
+mod admin;
 mod child;
 mod floor;
 mod frontdoor;
 mod load;
 mod measure;
 mod scenario;
+mod soak;
 mod table;
 
 use std::net::SocketAddr;
@@ -48,6 +50,8 @@ enum Command {
     Upstream(simulator::Settings),
     /// Sends load to something that is already running, and prints what it measured
     Load(load::Arguments),
+    /// A long run under a mixed load that watches memory, files, failures and the ledger
+    Soak(soak::Plan),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
         Some(Command::Floor { listen, upstream }) => floor::run(listen, upstream),
         Some(Command::Upstream(settings)) => upstream(settings),
         Some(Command::Load(load)) => load::run_alone(&load),
+        Some(Command::Soak(plan)) => soak::run(&plan),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -58,14 +58,15 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<()> {
     cores.move_away()?;
     let folder = tempfile::tempdir()?;
     let upstream_addr = free_port()?;
-    let _upstream = upstream(upstream_addr, &cores, folder.path())?;
+    let _upstream = Running::upstream(upstream_addr, SCRIPT, &cores, folder.path())?;
 
     let mut contenders = vec![floor(upstream_addr, &cores, folder.path())?];
     // Held until the end: the proxy is measured with its control plane at work beside it.
     let _control_plane = if plan.floor_only {
         None
     } else {
-        let started = frontdoor::start(upstream_addr, &cores, folder.path())?;
+        let setup = frontdoor::Setup { policy: frontdoor::policy(upstream_addr), is_durable: false };
+        let started = frontdoor::start(&setup, &cores, folder.path())?;
         contenders.push(Contender {
             name: "Frontdoor",
             process: started.proxy,
@@ -85,17 +86,6 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<()> {
         table::write_into(&plan.readme, &format!("{}\n{table}", conditions(plan, &cores)))?;
     }
     Ok(())
-}
-
-fn upstream(addr: SocketAddr, cores: &Cores, folder: &Path) -> anyhow::Result<Running> {
-    let script = folder.join("script.json");
-    std::fs::write(&script, SCRIPT)?;
-    let script = script.to_str().context("the temporary folder's name is not UTF-8")?;
-    let program =
-        Program::itself(["upstream", "--listen", &addr.to_string(), "--keep", "0", "--script", script])?;
-    let mut upstream = Running::start("upstream", &program, (cores, Place::Rest), folder)?;
-    upstream.wait_for(addr)?;
-    Ok(upstream)
 }
 
 fn floor(upstream: SocketAddr, cores: &Cores, folder: &Path) -> anyhow::Result<Contender> {

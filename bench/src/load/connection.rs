@@ -21,7 +21,19 @@ pub(crate) struct Connection {
 /// A complete answer.
 #[derive(Debug)]
 pub(crate) struct Answered {
+    pub(crate) status: u16,
     pub(crate) first_byte: Instant,
+    /// Whether it ended with `[DONE]`, as OpenAI's streams do.
+    pub(crate) is_done: bool,
+}
+
+/// When a caller hangs up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// When the first bytes of the answer are there.
+    AtFirstByte,
+    /// This long after the request was sent, whatever came until then.
+    After(Duration),
 }
 
 impl Connection {
@@ -39,13 +51,26 @@ impl Connection {
         is_streamed: bool,
         clock: &Clock,
     ) -> anyhow::Result<Answered> {
+        let answered = self.ask(request, clock)?;
+        if answered.status != 200 {
+            bail!("status {}", answered.status);
+        }
+        if is_streamed && !answered.is_done {
+            bail!("the stream did not end with [DONE]");
+        }
+        Ok(answered)
+    }
+
+    /// Sends a request and reads the whole answer, whatever it is.
+    pub(crate) fn ask(&mut self, request: &[u8], clock: &Clock) -> anyhow::Result<Answered> {
         self.stream.write_all(request)?;
         self.buffer.clear();
-        let (head_end, framing) = loop {
+        let (head_end, status, framing) = loop {
             self.read_more()?;
             if let Some(head_end) = find(&self.buffer, b"\r\n\r\n") {
                 let head = self.buffer.get(..head_end).unwrap_or_default();
-                break (head_end + 4, Framing::of(&String::from_utf8_lossy(head))?);
+                let (status, framing) = read_head(&String::from_utf8_lossy(head))?;
+                break (head_end + 4, status, framing);
             }
         };
         let mut first_byte = (self.buffer.len() > head_end).then(|| clock.now());
@@ -55,10 +80,18 @@ impl Connection {
         }
         let body = self.buffer.get(head_end..).unwrap_or_default();
         let tail = body.get(body.len().saturating_sub(40)..).unwrap_or_default();
-        if is_streamed && find(tail, b"[DONE]").is_none() {
-            bail!("the stream did not end with [DONE]");
+        let is_done = find(tail, b"[DONE]").is_some();
+        Ok(Answered { status, first_byte: first_byte.unwrap_or_else(|| clock.now()), is_done })
+    }
+
+    /// Sends a request and hangs up.
+    pub(crate) fn abandon(mut self, request: &[u8], leave: Leave) -> anyhow::Result<()> {
+        self.stream.write_all(request)?;
+        match leave {
+            Leave::AtFirstByte => self.read_more()?,
+            Leave::After(pause) => std::thread::sleep(pause),
         }
-        Ok(Answered { first_byte: first_byte.unwrap_or_else(|| clock.now()) })
+        Ok(())
     }
 
     fn read_more(&mut self) -> anyhow::Result<()> {
@@ -79,21 +112,20 @@ enum Framing {
     Chunked,
 }
 
-impl Framing {
-    fn of(head: &str) -> anyhow::Result<Self> {
-        let head = head.to_ascii_lowercase();
-        let status = head.split(' ').nth(1).context("no status")?;
-        if status != "200" {
-            bail!("status {status}");
-        }
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
-        match length {
-            Some(length) => Ok(Self::Length(length.trim().parse()?)),
-            None if head.contains("transfer-encoding: chunked") => Ok(Self::Chunked),
-            None => bail!("neither content-length nor chunks"),
-        }
-    }
+/// The status of an answer, and how its end is found.
+fn read_head(head: &str) -> anyhow::Result<(u16, Framing)> {
+    let head = head.to_ascii_lowercase();
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("no status")?;
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    let framing = match length {
+        Some(length) => Framing::Length(length.trim().parse()?),
+        None if head.contains("transfer-encoding: chunked") => Framing::Chunked,
+        None => bail!("neither content-length nor chunks"),
+    };
+    Ok((status, framing))
+}
 
+impl Framing {
     /// No answer here contains the last chunk's bytes as content: JSON strings have no bare line feeds.
     fn is_complete(self, body: &[u8]) -> bool {
         match self {
@@ -113,14 +145,16 @@ mod tests {
 
     #[test]
     fn the_end_of_an_answer_is_found_by_length_or_by_the_last_chunk() {
-        let length = Framing::of("HTTP/1.1 200 OK\r\nContent-Length: 3").unwrap();
+        let length = read_head("HTTP/1.1 200 OK\r\nContent-Length: 3").unwrap().1;
         assert!(!length.is_complete(b"ab") && length.is_complete(b"abc"));
-        let chunked = Framing::of("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked").unwrap();
+        let chunked = read_head("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked").unwrap().1;
         assert!(!chunked.is_complete(b"3\r\nabc\r\n") && chunked.is_complete(b"3\r\nabc\r\n0\r\n\r\n"));
     }
 
     #[test]
-    fn an_answer_that_is_no_success_fails() {
-        assert!(Framing::of("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0").is_err());
+    fn the_status_of_an_answer_is_read_whatever_it_is() {
+        let refused = read_head("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0").unwrap();
+        assert_eq!(refused, (503, Framing::Length(0)));
+        assert!(read_head("HTTP/1.1 200 OK\r\nserver: x").is_err());
     }
 }
