@@ -118,6 +118,8 @@ impl Control {
                 () = &mut stopping => break,
                 over = self.connect(&dialer, &link) => over,
             };
+            // Everything else that used the connection ends with it.
+            link.send_replace(None);
             let was_connected = self.standing.borrow().is_connected;
             self.standing.send_modify(|standing| standing.is_connected = false);
             if self.clock.now().saturating_duration_since(began) >= Backoff::HEALTHY {
