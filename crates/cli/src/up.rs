@@ -1,0 +1,269 @@
+//! `frontdoor up`: control plane, proxies and the simulated providers in one process, ready for the first call.
+//!
+//! It sets them up exactly as a person would: the policy through the admin API, the key through the admin API, the proxies
+//! over gRPC. There is no second way in.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use lifecycle::{Clock, LogFormat, Tasks};
+use serde_json::{Value, json};
+
+use crate::{
+    client::AdminClient,
+    documents,
+    error::CliError,
+    output::{Format, Out, cell, items},
+    settings::{Global, Up},
+    starter, verbs,
+};
+
+/// How long a stop waits for calls that are under way.
+const GRACE: Duration = Duration::from_secs(20);
+/// How long the first version may take to reach the proxies.
+const FIRST_VERSION: Duration = Duration::from_secs(30);
+
+/// Runs until Ctrl-C or SIGTERM, then drains.
+pub async fn run(settings: Up, global: &Global, out: &mut Out) -> Result<(), CliError> {
+    let telemetry = lifecycle::telemetry::init("frontdoor", LogFormat::Text, "warn", settings.otlp_endpoint.as_deref())
+        .map_err(|error| CliError::refused(error.to_string()))?;
+    let tasks = Tasks::new();
+    let house = House::open(&settings, global, &tasks).await?;
+    let welcome = house.welcome();
+    match out.format() {
+        // One line, so that a script can read it while the process goes on.
+        Format::Json => out.line(&welcome.to_string())?,
+        Format::Table | Format::Yaml => out.show(&welcome, |out, welcome| greeting(out, welcome, &global.data))?,
+    }
+    let reason = lifecycle::signals::until_stopped(&tasks)
+        .await
+        .map_err(|error| CliError::refused(format!("signals cannot be received: {error}")))?;
+    tracing::info!(%reason, "stopping");
+    house.close(&tasks).await;
+    telemetry.finish().await;
+    Ok(())
+}
+
+/// Everything that `up` started, in the order in which it has to be stopped.
+struct House {
+    proxies: Vec<proxy::Running>,
+    control_plane: control_plane::Running,
+    simulator: simulator::Running,
+    key: String,
+}
+
+impl House {
+    async fn open(settings: &Up, global: &Global, tasks: &Tasks) -> Result<Self, CliError> {
+        make_private(&global.data)?;
+        let clock = Clock::system();
+        let simulator = start_simulator(settings, tasks).await?;
+        let control_plane = start_control_plane(settings, global, clock.clone()).await?;
+        let admin = admin_of(settings, global, &control_plane)?;
+        set_policy(settings, &admin, simulator.addr).await?;
+        let key = first_key(&admin, &global.data).await?;
+        let mut proxies = Vec::new();
+        for index in 0..settings.proxies {
+            proxies.push(start_proxy(settings, global, control_plane.grpc_addr, index, clock.clone()).await?);
+        }
+        let house = Self { proxies, control_plane, simulator, key };
+        until_enforced(&admin, house.proxies.len()).await?;
+        Ok(house)
+    }
+
+    fn welcome(&self) -> Value {
+        let proxies = self.proxies.iter().map(|proxy| {
+            json!({"url": format!("http://{}", proxy.data_addr), "ops": format!("http://{}", proxy.ops_addr)})
+        });
+        json!({
+            "proxies": proxies.collect::<Vec<_>>(),
+            "admin": format!("http://{}", self.control_plane.admin_addr),
+            "grpc": format!("http://{}", self.control_plane.grpc_addr),
+            "simulator": format!("http://{}", self.simulator.addr),
+            "key": self.key,
+        })
+    }
+
+    /// Callers first, so that their calls end while everything behind them still works.
+    async fn close(self, tasks: &Tasks) {
+        for proxy in self.proxies {
+            proxy.shutdown().await;
+        }
+        self.control_plane.shutdown().await;
+        if let Err(still) = tasks.shutdown(GRACE).await {
+            tracing::warn!(?still, "stopped without waiting for these any longer");
+        }
+    }
+}
+
+/// What a new user reads: where everything is, and a call that works.
+fn greeting(out: &Out, welcome: &Value, data: &Path) -> String {
+    let mut text = format!("\n{}\n\n", out.strong("Frontdoor is open."));
+    for proxy in items(welcome, "/proxies") {
+        text.push_str(&format!("  proxy      {}/v1   (health and metrics: {})\n", cell(proxy, "/url"), cell(proxy, "/ops")));
+    }
+    text.push_str(&format!("  admin API  {}\n", cell(welcome, "/admin")));
+    text.push_str(&format!("  proxies connect to  {}\n", cell(welcome, "/grpc")));
+    text.push_str(&format!("  simulated providers {}\n", cell(welcome, "/simulator")));
+    text.push_str(&format!("  state      {}   (admin token: {})\n", data.display(), data.join("admin-token").display()));
+    let key = cell(welcome, "/key");
+    text.push_str(&format!("  key        {}\n\nTry it:\n\n", out.strong(&key)));
+    let url = cell(welcome, "/proxies/0/url");
+    text.push_str(&format!(
+        "  curl {url}/v1/chat/completions -H 'authorization: Bearer {key}' -H 'content-type: application/json' \\\n    \
+         -d '{{\"model\": \"demo\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'\n\n"
+    ));
+    text.push_str("Ctrl-C stops it; the next `frontdoor up` goes on from here.\n");
+    text
+}
+
+async fn start_simulator(settings: &Up, tasks: &Tasks) -> Result<simulator::Running, CliError> {
+    let settings = simulator::Settings { listen: settings.simulator_listen, ..simulator::Settings::default() };
+    simulator::start(settings, tasks).await.map_err(|error| CliError::refused(format!("the simulator: {error:#}")))
+}
+
+async fn start_control_plane(
+    settings: &Up,
+    global: &Global,
+    clock: Clock,
+) -> Result<control_plane::Running, CliError> {
+    let store = settings.store.clone().unwrap_or_else(|| format!("sqlite:{}", global.data.join("store.db").display()));
+    let plane = control_plane::Settings {
+        admin_listen: settings.admin_listen,
+        grpc_listen: settings.grpc_listen,
+        store,
+        data: global.data.clone(),
+        admin_token: settings.admin_token.clone(),
+        ..control_plane::Settings::default()
+    };
+    control_plane::start(plane, clock).await.map_err(|error| CliError::refused(format!("the control plane: {error:#}")))
+}
+
+async fn start_proxy(
+    settings: &Up,
+    global: &Global,
+    grpc: SocketAddr,
+    index: u16,
+    clock: Clock,
+) -> Result<proxy::Running, CliError> {
+    let data = global.data.join(format!("proxy-{index}"));
+    let proxy_settings = proxy::Settings {
+        listen: shifted(settings.listen, index),
+        ops_listen: shifted(settings.ops_listen, index),
+        control_plane: format!("http://{grpc}"),
+        data,
+        otlp_endpoint: settings.otlp_endpoint.clone(),
+        ..proxy::Settings::default()
+    };
+    proxy::start(proxy_settings, clock).await.map_err(|error| CliError::refused(format!("proxy {index}: {error:#}")))
+}
+
+/// Two ports higher for each further proxy; port 0 stays "any".
+fn shifted(address: SocketAddr, index: u16) -> SocketAddr {
+    let mut address = address;
+    if address.port() != 0 {
+        address.set_port(address.port().saturating_add(index.saturating_mul(2)));
+    }
+    address
+}
+
+/// A directory only its owner reads: it holds tokens.
+fn make_private(data: &Path) -> Result<(), CliError> {
+    use std::os::unix::fs::DirBuilderExt;
+
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(|error| {
+        CliError::refused(format!(
+            "the data directory {} cannot be made: {error}; --data names another",
+            data.display()
+        ))
+    })
+}
+
+fn admin_of(settings: &Up, global: &Global, running: &control_plane::Running) -> Result<AdminClient, CliError> {
+    let global = Global { server: format!("http://{}", running.admin_addr), server_ca: None, ..global.clone() };
+    match settings.admin_token.clone().or_else(|| running.admin_token.clone()) {
+        Some(token) => AdminClient::with_token(&global, token),
+        None => AdminClient::new(&global),
+    }
+}
+
+/// The starter policy on a new store; files named on the command line always (no change makes no version).
+async fn set_policy(settings: &Up, admin: &AdminClient, simulator: SocketAddr) -> Result<(), CliError> {
+    if !settings.policy.is_empty() {
+        let resources = documents::read(&settings.policy)?;
+        verbs::change(admin, &resources, "the policy given to frontdoor up", false).await?;
+        return Ok(());
+    }
+    let history = admin.get("/v1/history?limit=1").await?;
+    if !items(&history, "/items").is_empty() {
+        return Ok(());
+    }
+    let mut resources = Vec::new();
+    for (name, text) in starter::documents(simulator, &settings.providers) {
+        let parsed = policy::parse_documents(name, &text).map_err(|diagnostics| CliError::Refused {
+            message: "the starter policy has problems".to_owned(),
+            diagnostics,
+        })?;
+        resources.extend(parsed);
+    }
+    verbs::change(admin, &resources, "the starter policy of frontdoor up", false).await?;
+    Ok(())
+}
+
+/// The key of the last time when it still works, else a new one for the first application.
+async fn first_key(admin: &AdminClient, data: &Path) -> Result<String, CliError> {
+    let path = data.join("first-key");
+    if let Some(key) = kept_key(admin, &path).await? {
+        return Ok(key);
+    }
+    let consumers = admin.get("/v1/resources?kind=Consumer").await?;
+    let Some(consumer) = items(&consumers, "/items").first().map(|consumer| cell(consumer, "/name")) else {
+        return Err(CliError::refused(
+            "the policy has no Consumer, so nobody could call: add one (examples/starter.yaml shows how)",
+        ));
+    };
+    let made = verbs::create_key(admin, &consumer, "made by frontdoor up").await?;
+    keep(&path, &json!({"id": cell(&made, "/id"), "key": cell(&made, "/key")}))?;
+    Ok(cell(&made, "/key"))
+}
+
+async fn kept_key(admin: &AdminClient, path: &Path) -> Result<Option<String>, CliError> {
+    let Ok(text) = std::fs::read_to_string(path) else { return Ok(None) };
+    let Ok(kept) = serde_json::from_str::<Value>(&text) else { return Ok(None) };
+    let keys = admin.get("/v1/keys").await?;
+    let works = items(&keys, "/items").iter().any(|key| {
+        cell(key, "/id") == cell(&kept, "/id") && key.pointer("/revoked") != Some(&Value::Bool(true))
+    });
+    Ok(works.then(|| cell(&kept, "/key")))
+}
+
+fn keep(path: &PathBuf, kept: &Value) -> Result<(), CliError> {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+    file.and_then(|mut file| writeln!(file, "{kept}"))
+        .map_err(|error| CliError::refused(format!("{} cannot be written: {error}", path.display())))
+}
+
+/// Waits until every proxy of this process enforces the head, so that the printed `curl` line works at once.
+async fn until_enforced(admin: &AdminClient, proxies: usize) -> Result<(), CliError> {
+    let looked = tokio::time::timeout(FIRST_VERSION, async {
+        loop {
+            let fleet = admin.get("/v1/fleet").await?;
+            let head = fleet.pointer("/head").cloned().unwrap_or_default();
+            let ready = items(&fleet, "/items").iter().filter(|proxy| {
+                proxy.pointer("/connected") == Some(&Value::Bool(true)) && proxy.pointer("/version") == Some(&head)
+            });
+            if ready.count() >= proxies {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    looked.await.unwrap_or_else(|_elapsed| {
+        Err(CliError::refused("the proxies did not take up the policy in time; `frontdoor fleet` says why"))
+    })
+}

@@ -1,0 +1,53 @@
+//! `get`: resources as they are now.
+
+use policy::Kind;
+use serde_json::{Value, json};
+
+use crate::{
+    client::{AdminClient, escape},
+    error::CliError,
+    output::{Format, Out, cell, items, table},
+};
+
+pub async fn get(client: &AdminClient, out: &mut Out, kind: Kind, name: Option<&str>) -> Result<(), CliError> {
+    let Some(name) = name else {
+        return list(client, out, kind).await;
+    };
+    let document = client.get(&format!("/v1/resources/{kind}/{}", escape(name))).await?;
+    match out.format() {
+        // A single resource reads best as what one would apply.
+        Format::Table => out.line(yaml(&document)?.trim_end()),
+        Format::Json | Format::Yaml => out.show(&document, |_, _| String::new()),
+    }
+}
+
+/// All pages, all of the version of the first.
+async fn list(client: &AdminClient, out: &mut Out, kind: Kind) -> Result<(), CliError> {
+    let mut all: Vec<Value> = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let page = cursor.as_deref().map(|cursor| format!("&cursor={}", escape(cursor))).unwrap_or_default();
+        let answer = client.get(&format!("/v1/resources?kind={kind}{page}")).await?;
+        all.extend(items(&answer, "/items").iter().cloned());
+        cursor = answer.pointer("/next").and_then(Value::as_str).map(str::to_owned);
+        if cursor.is_none() {
+            break;
+        }
+    }
+    out.show(&json!({"items": all}), |_, answer| {
+        let rows = items(answer, "/items").iter().map(|resource| {
+            let labels = resource.pointer("/labels").and_then(Value::as_object);
+            let labels = labels.map(|labels| {
+                let pairs = labels.iter().map(|(key, value)| format!("{key}={}", cell(value, "")));
+                pairs.collect::<Vec<_>>().join(",")
+            });
+            vec![cell(resource, "/kind"), cell(resource, "/name"), labels.unwrap_or_else(|| "-".to_owned())]
+        });
+        table(&["kind", "name", "labels"], rows.collect())
+    })
+}
+
+fn yaml(document: &Value) -> Result<String, CliError> {
+    serde_saphyr::to_string(document)
+        .map_err(|error| CliError::refused(format!("the answer cannot be written as YAML: {error}")))
+}
