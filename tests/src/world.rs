@@ -234,7 +234,7 @@ impl World {
 
     pub async fn stop_simulator(&mut self) {
         let running = self.simulator.take().expect("it runs");
-        running.shutdown().await;
+        running.stop().await;
     }
 
     pub async fn start_simulator(&mut self) {
