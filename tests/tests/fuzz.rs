@@ -1,5 +1,6 @@
 //! The decoders under mutated bytes: never a panic, whatever comes in. Runs briefly as an ordinary test, and for as long as
 //! `FRONTDOOR_FUZZ_SECONDS` says under `make fuzz`. Seeded, so that a failing input can be made again.
+#![expect(clippy::disallowed_methods, reason = "a fuzzer runs for as long as it is told, by the wall clock")]
 
 use std::time::{Duration, Instant};
 
