@@ -74,11 +74,8 @@ impl World {
 
     pub async fn start_proxy(&mut self, index: usize) {
         let settings = proxy::Settings {
-            listen: any(),
-            ops_listen: any(),
             control_plane: format!("http://{}", self.grpc_addr),
-            data: self.proxy_directory(index),
-            ..proxy::Settings::default()
+            ..proxy::Settings::ephemeral(self.proxy_directory(index))
         };
         let running = proxy::start(settings, Clock::system()).await.unwrap_or_else(|error| panic!("{error:#}"));
         self.proxies[index] = Some(running);
@@ -256,10 +253,9 @@ fn plane_settings(
     control_plane::Settings {
         admin_listen,
         grpc_listen,
-        store: store.to_owned(),
-        data: directory.path().join("control-plane"),
-        admin_token: Some(ADMIN_TOKEN.to_owned()),
-        ..control_plane::Settings::default()
+        store: Some(store.to_owned()),
+        admin_token: Some(ADMIN_TOKEN.parse().unwrap()),
+        ..control_plane::Settings::ephemeral(directory.path().join("control-plane"))
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use policy::{Diagnostic, Resource};
+use policy::{Diagnostic, Parsed};
 
 use crate::error::CliError;
 
@@ -13,12 +13,12 @@ use crate::error::CliError;
 const FILE_LIMIT: u64 = 64 * 1024 * 1024;
 
 /// Reads and checks every document in `files`. All problems of all files are told at once.
-pub fn read(files: &[PathBuf]) -> Result<Vec<Resource>, CliError> {
-    let mut resources = Vec::new();
+pub fn read(files: &[PathBuf]) -> Result<Vec<Parsed>, CliError> {
+    let mut documents = Vec::new();
     let mut diagnostics: Vec<Diagnostic> = Vec::new();
     for (name, text) in texts(files)? {
-        match policy::parse_documents(&name, &text) {
-            Ok(parsed) => resources.extend(parsed),
+        match policy::parse_located(&name, &text) {
+            Ok(parsed) => documents.extend(parsed),
             Err(found) => diagnostics.extend(found),
         }
     }
@@ -29,10 +29,10 @@ pub fn read(files: &[PathBuf]) -> Result<Vec<Resource>, CliError> {
         };
         return Err(CliError::Refused { message, diagnostics });
     }
-    if resources.is_empty() {
+    if documents.is_empty() {
         return Err(CliError::Usage("the files hold no documents".to_owned()));
     }
-    Ok(resources)
+    Ok(documents)
 }
 
 fn texts(files: &[PathBuf]) -> Result<Vec<(String, String)>, CliError> {

@@ -107,7 +107,7 @@ pub struct Up {
     pub proxies: u16,
     /// The first admin token, instead of a random one.
     #[arg(long, env = "FRONTDOOR_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
-    pub admin_token: Option<String>,
+    pub admin_token: Option<control_plane::Secret>,
     /// `sqlite:PATH`, `etcd:http://HOST:2379[,…]` or `memory:`. Without it: SQLite in the data directory.
     #[arg(long, env = "FRONTDOOR_STORE", value_name = "URL")]
     pub store: Option<String>,

@@ -129,14 +129,12 @@ async fn start_control_plane(
     global: &Global,
     clock: Clock,
 ) -> Result<control_plane::Running, CliError> {
-    let store = settings.store.clone().unwrap_or_else(|| format!("sqlite:{}", global.data.join("store.db").display()));
     let plane = control_plane::Settings {
         admin_listen: settings.admin_listen,
         grpc_listen: settings.grpc_listen,
-        store,
-        data: global.data.clone(),
+        store: settings.store.clone(),
         admin_token: settings.admin_token.clone(),
-        ..control_plane::Settings::default()
+        ..control_plane::Settings::ephemeral(global.data.clone())
     };
     control_plane::start(plane, clock).await.map_err(|error| CliError::refused(format!("the control plane: {error:#}")))
 }
@@ -148,14 +146,12 @@ async fn start_proxy(
     index: u16,
     clock: Clock,
 ) -> Result<proxy::Running, CliError> {
-    let data = global.data.join(format!("proxy-{index}"));
     let proxy_settings = proxy::Settings {
         listen: shifted(settings.listen, index),
         ops_listen: shifted(settings.ops_listen, index),
         control_plane: format!("http://{grpc}"),
-        data,
         otlp_endpoint: settings.otlp_endpoint.clone(),
-        ..proxy::Settings::default()
+        ..proxy::Settings::ephemeral(global.data.join(format!("proxy-{index}")))
     };
     proxy::start(proxy_settings, clock).await.map_err(|error| CliError::refused(format!("proxy {index}: {error:#}")))
 }
@@ -183,7 +179,8 @@ fn make_private(data: &Path) -> Result<(), CliError> {
 
 fn admin_of(settings: &Up, global: &Global, running: &control_plane::Running) -> Result<AdminClient, CliError> {
     let global = Global { server: format!("http://{}", running.admin_addr), server_ca: None, ..global.clone() };
-    match settings.admin_token.clone().or_else(|| running.admin_token.clone()) {
+    let given = settings.admin_token.as_ref().map(|token| token.reveal().to_owned());
+    match given.or_else(|| running.admin_token.clone()) {
         Some(token) => AdminClient::with_token(&global, token),
         None => AdminClient::new(&global),
     }
@@ -192,23 +189,23 @@ fn admin_of(settings: &Up, global: &Global, running: &control_plane::Running) ->
 /// The starter policy on a new store; files named on the command line always (no change makes no version).
 async fn set_policy(settings: &Up, admin: &AdminClient, simulator: SocketAddr) -> Result<(), CliError> {
     if !settings.policy.is_empty() {
-        let resources = documents::read(&settings.policy)?;
-        verbs::change(admin, &resources, "the policy given to frontdoor up", false).await?;
+        let documents = documents::read(&settings.policy)?;
+        verbs::change(admin, &documents, "the policy given to frontdoor up", false).await?;
         return Ok(());
     }
     let history = admin.get("/v1/history?limit=1").await?;
     if !items(&history, "/items").is_empty() {
         return Ok(());
     }
-    let mut resources = Vec::new();
+    let mut documents = Vec::new();
     for (name, text) in starter::documents(simulator, &settings.providers) {
-        let parsed = policy::parse_documents(name, &text).map_err(|diagnostics| CliError::Refused {
+        let parsed = policy::parse_located(name, &text).map_err(|diagnostics| CliError::Refused {
             message: "the starter policy has problems".to_owned(),
             diagnostics,
         })?;
-        resources.extend(parsed);
+        documents.extend(parsed);
     }
-    verbs::change(admin, &resources, "the starter policy of frontdoor up", false).await?;
+    verbs::change(admin, &documents, "the starter policy of frontdoor up", false).await?;
     Ok(())
 }
 

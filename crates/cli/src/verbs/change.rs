@@ -2,7 +2,7 @@
 
 use std::{io::IsTerminal, time::Duration};
 
-use policy::{Diagnostic, Kind};
+use policy::{Diagnostic, Kind, Parsed, Resource};
 use serde_json::{Value, json};
 
 use crate::{
@@ -52,22 +52,34 @@ pub async fn rollback(client: &AdminClient, out: &mut Out, version: u64, message
 /// One atomic change of all `documents`. Shows that it is at work once it takes over a second.
 pub async fn change(
     client: &AdminClient,
-    documents: &[policy::Resource],
+    documents: &[Parsed],
     message: &str,
     dry_run: bool,
 ) -> Result<Value, CliError> {
-    let body = json!({"message": message, "documents": documents});
+    let resources: Vec<&Resource> = documents.iter().map(|parsed| &parsed.resource).collect();
+    let body = json!({"message": message, "documents": resources});
     let path = format!("/v1/changes?dry_run={dry_run}");
     let asked = client.post(&path, &body);
     tokio::pin!(asked);
     tokio::select! {
-        answer = &mut asked => return answer,
+        answer = &mut asked => return located(answer, documents),
         () = tokio::time::sleep(Duration::from_secs(1)) => {}
     }
     let spinner = spinner(documents.len());
     let answer = asked.await;
     spinner.finish_and_clear();
-    answer
+    located(answer, documents)
+}
+
+/// What the server found is told with the file and line it was read from.
+fn located(answer: Result<Value, CliError>, documents: &[Parsed]) -> Result<Value, CliError> {
+    answer.map_err(|error| match error {
+        CliError::Refused { message, mut diagnostics } => {
+            policy::attach_locations(&mut diagnostics, documents);
+            CliError::Refused { message, diagnostics }
+        }
+        other => other,
+    })
 }
 
 fn spinner(documents: usize) -> indicatif::ProgressBar {
