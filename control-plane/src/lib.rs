@@ -10,7 +10,12 @@ pub mod fleet;
 pub mod grpc;
 pub mod history;
 pub mod keys;
+pub mod process;
 pub mod publish;
 pub mod settings;
 pub mod store;
 pub mod usage;
+
+pub use app::{Running, start};
+pub use process::run;
+pub use settings::{Process, Secret, Settings};

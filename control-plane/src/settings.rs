@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
+use lifecycle::LogFormat;
 
 /// Everything that is decided at start. Policy is not: it comes through the admin API.
 #[derive(Debug, Clone, Args)]
@@ -51,6 +52,22 @@ pub struct Settings {
     /// Private key (PEM) of --admin-tls-cert
     #[arg(long, env = "FRONTDOOR_ADMIN_TLS_KEY", value_name = "FILE", requires = "admin_tls_cert")]
     pub admin_tls_key: Option<PathBuf>,
+}
+
+/// The settings of a control plane that is a process of its own: with its log.
+#[derive(Debug, Clone, Args)]
+pub struct Process {
+    /// The plane itself.
+    #[command(flatten)]
+    pub settings: Settings,
+
+    /// What is logged, for example `info` or `warn,frontdoor_control_plane=debug`
+    #[arg(long, env = "FRONTDOOR_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+
+    /// How it is logged: text or json
+    #[arg(long, env = "FRONTDOOR_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    pub log_format: LogFormat,
 }
 
 impl Settings {

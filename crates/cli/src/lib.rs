@@ -50,8 +50,8 @@ fn usage(shown: &clap::Error) -> ExitCode {
 fn dispatch(cli: Cli) -> Result<(), CliError> {
     let mut out = Out::stdout(cli.global.output);
     match cli.verb {
-        Verb::ControlPlane(settings) => plane(control_plane::run(*settings)),
-        Verb::Proxy(settings) => plane(proxy::run(*settings)),
+        Verb::ControlPlane(process) => plane(control_plane::run(*process)),
+        Verb::Proxy(process) => plane(proxy::run(*process)),
         Verb::Schema { kind } => verbs::schema(&mut out, kind),
         Verb::Completions { shell } => completions(shell),
         verb => {

@@ -42,9 +42,9 @@ pub enum Verb {
     /// Start everything on this machine: control plane, proxy, simulated providers.
     Up(Up),
     /// Start the control plane alone.
-    ControlPlane(Box<control_plane::Settings>),
+    ControlPlane(Box<control_plane::Process>),
     /// Start a proxy alone.
-    Proxy(Box<proxy::Settings>),
+    Proxy(Box<proxy::Process>),
     /// Start the simulated provider alone.
     Simulate(simulator::Settings),
     /// Change the policy: one atomic change, whatever the number of documents.
