@@ -422,30 +422,3 @@ async fn a_full_disk_acknowledges_nothing_and_goes_on_when_there_is_room_again()
     assert_eq!(total(&ledger).await.calls, 1_999);
     assert_eq!(ledger.counts().failed_writes, 1);
 }
-
-/// Not a promise but a figure: run with `--ignored --nocapture`, best in a release build.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
-async fn inserts_per_second() {
-    let directory = TempDir::new().unwrap();
-    let ledger = in_file(&directory.path().join("ledger.db")).await;
-    for (proxies, batch) in [(1_u64, 1_u64), (1, 256), (8, 256), (100, 64)] {
-        let rounds = 20_480 / (proxies * batch).max(20);
-        let clock = Clock::system();
-        let started = clock.now();
-        let reports = (0..proxies).map(|proxy| report_often(&ledger, proxy, batch, rounds));
-        futures_util::future::join_all(reports).await;
-        let total = u32::try_from(proxies * batch * rounds).unwrap();
-        let per_second = f64::from(total) / (clock.now() - started).as_secs_f64();
-        println!("{proxies} proxies, {batch} records a report: {per_second:.0} records/s");
-    }
-}
-
-async fn report_often(ledger: &Ledger, proxy: u64, batch: u64, rounds: u64) {
-    for round in 0..rounds {
-        let boot_id = format!("boot-{proxy}-{batch}");
-        let records = (round * batch..(round + 1) * batch)
-            .map(|sequence| proto::CallRecord { boot_id: boot_id.clone(), ..record(sequence) });
-        ledger.accept(&format!("p{proxy}"), records.collect()).await.unwrap();
-    }
-}

@@ -209,7 +209,7 @@ async fn what_was_acknowledged_survives_a_kill() {
     let directory = directory();
     let path = directory.path().join("store.db");
     let mut child = Command::new(std::env::current_exe().expect("this test"))
-        .args(["--exact", "store::sqlite::tests::write_until_killed", "--ignored", "--nocapture"])
+        .args(["--exact", "store::sqlite::tests::write_until_killed", "--nocapture"])
         .env(CHILD_FILE, &path)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -231,9 +231,8 @@ async fn what_was_acknowledged_survives_a_kill() {
     assert!(acknowledged.is_subset(&kept));
 }
 
-/// The child of the test above.
+/// The child of the test above; by itself it has no file and nothing to do.
 #[tokio::test]
-#[ignore = "runs as the child of another test, which kills it"]
 #[expect(clippy::disallowed_methods, reason = "a child learns its file from the environment")]
 async fn write_until_killed() {
     let Some(path) = std::env::var_os(CHILD_FILE) else { return };
