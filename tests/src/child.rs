@@ -103,7 +103,10 @@ fn clean(program: &Path) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let name_text = name.to_string_lossy();
-        if name_text.starts_with("FRONTDOOR_") || name_text.ends_with("_API_KEY") || name_text.starts_with("OTEL_") {
+        if name_text.starts_with("FRONTDOOR_")
+            || name_text.ends_with("_API_KEY")
+            || name_text.starts_with("OTEL_")
+        {
             command.env_remove(&name);
         }
     }

@@ -63,7 +63,8 @@ impl Http {
 
 impl Reply {
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("not JSON ({error}): {}", self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("not JSON ({error}): {}", self.text()))
     }
 
     pub fn text(&self) -> String {
@@ -77,8 +78,11 @@ impl Reply {
     /// The `data:` payloads of a server-sent event stream, `[DONE]` left out.
     pub fn events(&self) -> Vec<Value> {
         let text = self.text();
-        let payloads = text.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|data| *data != "[DONE]");
-        payloads.map(|data| serde_json::from_str(data).unwrap_or_else(|error| panic!("{error}: {data}"))).collect()
+        let payloads =
+            text.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|data| *data != "[DONE]");
+        payloads
+            .map(|data| serde_json::from_str(data).unwrap_or_else(|error| panic!("{error}: {data}")))
+            .collect()
     }
 
     /// Panics with the body when the status is another one.

@@ -47,12 +47,14 @@ impl World {
     pub async fn without_policy(store: Option<String>, proxies: usize) -> Self {
         let _already = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let directory = tempfile::tempdir().unwrap();
-        let store = store.unwrap_or_else(|| format!("sqlite:{}", directory.path().join("store.db").display()));
+        let store =
+            store.unwrap_or_else(|| format!("sqlite:{}", directory.path().join("store.db").display()));
         let tasks = Tasks::new();
         let simulator = start_simulator(&tasks, any()).await;
-        let control_plane = control_plane::start(plane_settings(&directory, &store, any(), any()), Clock::system())
-            .await
-            .unwrap_or_else(|error| panic!("{error:#}"));
+        let control_plane =
+            control_plane::start(plane_settings(&directory, &store, any(), any()), Clock::system())
+                .await
+                .unwrap_or_else(|error| panic!("{error:#}"));
         let mut world = Self {
             http: Http::default(),
             simulator_addr: simulator.addr,
@@ -77,7 +79,8 @@ impl World {
             control_plane: format!("http://{}", self.grpc_addr),
             ..proxy::Settings::ephemeral(self.proxy_directory(index))
         };
-        let running = proxy::start(settings, Clock::system()).await.unwrap_or_else(|error| panic!("{error:#}"));
+        let running =
+            proxy::start(settings, Clock::system()).await.unwrap_or_else(|error| panic!("{error:#}"));
         self.proxies[index] = Some(running);
     }
 
@@ -182,7 +185,8 @@ impl World {
             let url = format!("http://{}/policy", running.ops_addr);
             eventually(&format!("version {version} on a proxy"), || async {
                 let reply = self.http.get(&url, &[]).await;
-                let seen = serde_json::from_slice::<Value>(&reply.body).unwrap_or_default()["version"].as_u64();
+                let seen =
+                    serde_json::from_slice::<Value>(&reply.body).unwrap_or_default()["version"].as_u64();
                 if seen >= Some(version) { Ok(()) } else { Err(reply.text()) }
             })
             .await;
@@ -218,7 +222,9 @@ impl World {
 
     pub async fn chat_with(&self, key: &str, body: Value) -> Reply {
         let bearer = format!("Bearer {key}");
-        self.http.post(&format!("{}/v1/chat/completions", self.url()), &[("authorization", &bearer)], &body).await
+        self.http
+            .post(&format!("{}/v1/chat/completions", self.url()), &[("authorization", &bearer)], &body)
+            .await
     }
 
     /// One Anthropic-style call.

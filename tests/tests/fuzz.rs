@@ -60,7 +60,9 @@ fn try_everything(bytes: &[u8], random: &mut Random) {
             let mut relay = Relay::new(&call, upstream);
             let mut out = Vec::new();
             let cut = random.next(bytes.len());
-            let _whatever = relay.push(body.slice(..cut), &mut out).and_then(|()| relay.push(body.slice(cut..), &mut out));
+            let _whatever = relay
+                .push(body.slice(..cut), &mut out)
+                .and_then(|()| relay.push(body.slice(cut..), &mut out));
             let _whatever = relay.finish(&mut out);
             let _whatever = dialect::decode_fault(upstream, 500, &|_| None, bytes);
         }
@@ -73,7 +75,8 @@ fn try_everything(bytes: &[u8], random: &mut Random) {
 
 #[test]
 fn no_bytes_make_a_decoder_panic() {
-    let seconds = std::env::var("FRONTDOOR_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
+    let seconds =
+        std::env::var("FRONTDOOR_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut random = Random(0x5eed_f00d_cafe_0001);
     let mut tried = 0_u64;
@@ -81,7 +84,8 @@ fn no_bytes_make_a_decoder_panic() {
         let state = random.0;
         let seed = SEEDS[random.next(SEEDS.len())].as_bytes();
         let bytes = random.mutate(seed);
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| try_everything(&bytes, &mut random)));
+        let outcome =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| try_everything(&bytes, &mut random)));
         assert!(outcome.is_ok(), "random state {state:#x}: {}", String::from_utf8_lossy(&bytes));
         tried += 1;
     }

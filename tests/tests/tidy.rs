@@ -35,7 +35,10 @@ fn shown(path: &Path) -> String {
 
 fn is_test(path: &Path) -> bool {
     let name = shown(path);
-    name.starts_with("tests/") || name.contains("/tests/") || name.ends_with("tests.rs") || name.ends_with("testing.rs")
+    name.starts_with("tests/")
+        || name.contains("/tests/")
+        || name.ends_with("tests.rs")
+        || name.ends_with("testing.rs")
 }
 
 /// The file without its trailing inline tests, comments and blank lines being code as well.
@@ -50,7 +53,8 @@ fn sources() -> Vec<PathBuf> {
 
 #[test]
 fn crates_know_only_whom_they_may_know() {
-    let ours = ["policy", "dialect", "lifecycle", "proto", "simulator", "cli", "control_plane", "proxy", "workflow"];
+    let ours =
+        ["policy", "dialect", "lifecycle", "proto", "simulator", "cli", "control_plane", "proxy", "workflow"];
     let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("proto", &[][..]),
         ("crates/policy", &[]),
@@ -81,7 +85,12 @@ fn the_pure_crates_have_no_clock_no_network_and_no_disk() {
     for directory in ["crates/policy", "crates/dialect"] {
         let manifest = fs::read_to_string(root().join(directory).join("Cargo.toml")).unwrap();
         let manifest = manifest.split("[dev-dependencies]").next().unwrap();
-        wrong.extend(banned.iter().filter(|name| manifest.contains(&format!("\n{name}."))).map(|name| format!("{directory}: {name}")));
+        wrong.extend(
+            banned
+                .iter()
+                .filter(|name| manifest.contains(&format!("\n{name}.")))
+                .map(|name| format!("{directory}: {name}")),
+        );
         for path in files(&root().join(directory).join("src"), "rs").iter().filter(|path| !is_test(path)) {
             let text = product(path);
             let found = words.iter().filter(|word| code(&text).any(|line| line.contains(*word)));
@@ -106,7 +115,13 @@ fn a_library_is_named_only_in_its_room() {
         (
             "proto::",
             &["control-plane/"],
-            &["control-plane/src/discovery", "control-plane/src/usage", "control-plane/src/grpc", "control-plane/src/fleet", "control-plane/src/report"],
+            &[
+                "control-plane/src/discovery",
+                "control-plane/src/usage",
+                "control-plane/src/grpc",
+                "control-plane/src/fleet",
+                "control-plane/src/report",
+            ],
         ),
         ("tonic", &["proxy/"], &["proxy/src/control"]),
     ];
@@ -174,7 +189,18 @@ fn a_room_of_the_proxy_names_no_room_after_it() {
 /// The rooms of the control plane in the order of a change.
 #[test]
 fn a_room_of_the_control_plane_names_no_door_and_no_wiring() {
-    let rooms = ["admission", "store", "history", "catalog", "publish", "discovery", "fleet", "usage", "access", "keys"];
+    let rooms = [
+        "admission",
+        "store",
+        "history",
+        "catalog",
+        "publish",
+        "discovery",
+        "fleet",
+        "usage",
+        "access",
+        "keys",
+    ];
     let mut wrong = Vec::new();
     for room in rooms {
         let inside = files(&root().join("control-plane/src").join(room), "rs");
@@ -221,11 +247,18 @@ fn every_module_begins_with_what_it_is_for() {
 
 #[test]
 fn there_are_no_unfinished_marks_and_no_ignored_tests() {
-    let marks = [["todo", "!("].concat(), ["unimplemented", "!("].concat(), ["FIX", "ME"].concat(), ["#[ign", "ore"].concat()];
+    let marks = [
+        ["todo", "!("].concat(),
+        ["unimplemented", "!("].concat(),
+        ["FIX", "ME"].concat(),
+        ["#[ign", "ore"].concat(),
+    ];
     let mut wrong = Vec::new();
     for path in files(&root(), "rs") {
         let text = fs::read_to_string(&path).unwrap();
-        wrong.extend(marks.iter().filter(|mark| text.contains(*mark)).map(|mark| format!("{}: {mark}", shown(&path))));
+        wrong.extend(
+            marks.iter().filter(|mark| text.contains(*mark)).map(|mark| format!("{}: {mark}", shown(&path))),
+        );
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
@@ -234,7 +267,10 @@ fn there_are_no_unfinished_marks_and_no_ignored_tests() {
 fn every_kind_has_a_file_an_example_and_a_place_in_the_documents() {
     let kinds = ["Provider", "Model", "Route", "Consumer", "Key", "Quota", "Group"];
     let mut authored = String::new();
-    for path in files(&root().join("examples"), "yaml").into_iter().chain(files(&root().join("crates/policy"), "yaml")) {
+    for path in files(&root().join("examples"), "yaml")
+        .into_iter()
+        .chain(files(&root().join("crates/policy"), "yaml"))
+    {
         authored.push_str(&fs::read_to_string(path).unwrap());
     }
     let documents: String =

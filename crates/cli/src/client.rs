@@ -23,7 +23,7 @@ type Connector = hyper_rustls::HttpsConnector<HttpConnector>;
 
 /// A connection to one control plane with one token.
 #[derive(Debug)]
-pub struct AdminClient {
+pub(crate) struct AdminClient {
     server: String,
     token: String,
     http: Client<Connector, Full<Bytes>>,
@@ -31,7 +31,7 @@ pub struct AdminClient {
 
 impl AdminClient {
     /// Takes the token from the flag or the environment, else from the data directory of `frontdoor up`.
-    pub fn new(global: &Global) -> Result<Self, CliError> {
+    pub(crate) fn new(global: &Global) -> Result<Self, CliError> {
         let token = match &global.token {
             Some(token) => token.clone(),
             None => token_from(&global.data)?,
@@ -39,7 +39,7 @@ impl AdminClient {
         Self::with_token(global, token)
     }
 
-    pub fn with_token(global: &Global, token: String) -> Result<Self, CliError> {
+    pub(crate) fn with_token(global: &Global, token: String) -> Result<Self, CliError> {
         let server = global.server.trim_end_matches('/').to_owned();
         let uri: Uri = server
             .parse()
@@ -47,19 +47,20 @@ impl AdminClient {
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err(CliError::Usage(format!("--server `{server}` must begin with http:// or https://")));
         }
-        let http = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector(global)?);
+        let http =
+            Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector(global)?);
         Ok(Self { server, token, http })
     }
 
-    pub async fn get(&self, path: &str) -> Result<Value, CliError> {
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, CliError> {
         self.call(Method::GET, path, None).await
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> Result<Value, CliError> {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, CliError> {
         self.call(Method::POST, path, Some(body)).await
     }
 
-    pub async fn delete(&self, path: &str) -> Result<Value, CliError> {
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value, CliError> {
         self.call(Method::DELETE, path, None).await
     }
 
@@ -132,8 +133,9 @@ fn decode(bytes: &[u8]) -> Result<Value, CliError> {
     if bytes.is_empty() {
         return Ok(Value::Null);
     }
-    serde_json::from_slice(bytes)
-        .map_err(|error| CliError::refused(format!("the server's answer is not JSON ({error}); is --server right?")))
+    serde_json::from_slice(bytes).map_err(|error| {
+        CliError::refused(format!("the server's answer is not JSON ({error}); is --server right?"))
+    })
 }
 
 /// Reads a problem document (RFC 9457); any other body is shown as little as possible.
@@ -167,11 +169,13 @@ fn causes(error: &dyn std::error::Error) -> String {
 }
 
 /// A path segment or query value, percent-encoded.
-pub fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => escaped.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                escaped.push(char::from(byte))
+            }
             _ => escaped.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -195,6 +199,9 @@ mod tests {
         assert_eq!(error.exit_status(), 1);
         let mut text = Vec::new();
         error.print(&mut text).unwrap();
-        assert_eq!(String::from_utf8(text).unwrap(), "frontdoor: policy refused: 1 problem\n  Route/a /spec: m [x]\n");
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            "frontdoor: policy refused: 1 problem\n  Route/a /spec: m [x]\n"
+        );
     }
 }

@@ -13,7 +13,7 @@ use crate::error::CliError;
 const FILE_LIMIT: u64 = 64 * 1024 * 1024;
 
 /// Reads and checks every document in `files`. All problems of all files are told at once.
-pub fn read(files: &[PathBuf]) -> Result<Vec<Parsed>, CliError> {
+pub(crate) fn read(files: &[PathBuf]) -> Result<Vec<Parsed>, CliError> {
     let mut documents = Vec::new();
     let mut diagnostics: Vec<Diagnostic> = Vec::new();
     for (name, text) in texts(files)? {
@@ -53,8 +53,8 @@ fn texts(files: &[PathBuf]) -> Result<Vec<(String, String)>, CliError> {
 
 fn open(path: &Path) -> Result<(String, String), CliError> {
     let name = path.display().to_string();
-    let file =
-        std::fs::File::open(path).map_err(|error| CliError::Usage(format!("{name} cannot be read: {error}")))?;
+    let file = std::fs::File::open(path)
+        .map_err(|error| CliError::Usage(format!("{name} cannot be read: {error}")))?;
     let text = text_of(&name, file)?;
     Ok((name, text))
 }

@@ -14,7 +14,9 @@ pub enum CliError {
     #[error("{0}")]
     Usage(String),
     /// Nobody answered. Exit status 3.
-    #[error("no control plane answers at {server}: {reason}\nis it running? `frontdoor up` starts one; --server names another")]
+    #[error(
+        "no control plane answers at {server}: {reason}\nis it running? `frontdoor up` starts one; --server names another"
+    )]
     Unreachable { server: String, reason: String },
     /// Standard output went away.
     #[error("writing the output failed: {0}")]
@@ -49,7 +51,7 @@ impl CliError {
 }
 
 /// One diagnostic as a line: where it stands, what is wrong, what to write instead.
-pub fn line(diagnostic: &Diagnostic) -> String {
+pub(crate) fn line(diagnostic: &Diagnostic) -> String {
     let mut place = Vec::new();
     if let Some(location) = &diagnostic.location {
         place.push(location.clone());

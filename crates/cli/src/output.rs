@@ -23,7 +23,10 @@ pub struct Out {
 
 impl std::fmt::Debug for Out {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Out").field("format", &self.format).field("colour", &self.colour).finish_non_exhaustive()
+        f.debug_struct("Out")
+            .field("format", &self.format)
+            .field("colour", &self.colour)
+            .finish_non_exhaustive()
     }
 }
 
@@ -38,7 +41,11 @@ impl Out {
     }
 
     /// Prints `value` as asked for; `table` says how people see it.
-    pub fn show(&mut self, value: &Value, table: impl FnOnce(&Self, &Value) -> String) -> Result<(), CliError> {
+    pub fn show(
+        &mut self,
+        value: &Value,
+        table: impl FnOnce(&Self, &Value) -> String,
+    ) -> Result<(), CliError> {
         match self.format {
             Format::Table => {
                 let text = table(self, value);
@@ -46,8 +53,9 @@ impl Out {
             }
             Format::Json => self.line(&format!("{value:#}")),
             Format::Yaml => {
-                let yaml = serde_saphyr::to_string(value)
-                    .map_err(|error| CliError::refused(format!("the answer cannot be written as YAML: {error}")))?;
+                let yaml = serde_saphyr::to_string(value).map_err(|error| {
+                    CliError::refused(format!("the answer cannot be written as YAML: {error}"))
+                })?;
                 self.line(yaml.trim_end())
             }
         }
@@ -78,7 +86,7 @@ impl Out {
 }
 
 /// A plain table: a header line and rows, columns two spaces apart.
-pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
+pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);
     table.set_header(header.iter().map(|name| name.to_uppercase()));
@@ -89,7 +97,7 @@ pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
 }
 
 /// The text at `pointer` for a table cell: strings bare, numbers as they are, nothing as `-`.
-pub fn cell(value: &Value, pointer: &str) -> String {
+pub(crate) fn cell(value: &Value, pointer: &str) -> String {
     match value.pointer(pointer) {
         None | Some(Value::Null) => "-".to_owned(),
         Some(Value::String(text)) if text.is_empty() => "-".to_owned(),
@@ -99,12 +107,12 @@ pub fn cell(value: &Value, pointer: &str) -> String {
 }
 
 /// The array at `pointer`; a missing one is empty, because the server leaves empty parts out.
-pub fn items<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+pub(crate) fn items<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// Unix milliseconds as local-independent text, for tables.
-pub fn time(value: &Value, pointer: &str) -> String {
+pub(crate) fn time(value: &Value, pointer: &str) -> String {
     match value.pointer(pointer) {
         Some(Value::Number(number)) => number
             .as_i64()

@@ -21,13 +21,25 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 pub struct Global {
     /// The control plane's admin API.
-    #[arg(long, global = true, env = "FRONTDOOR_SERVER", default_value = "http://127.0.0.1:7070", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "FRONTDOOR_SERVER",
+        default_value = "http://127.0.0.1:7070",
+        value_name = "URL"
+    )]
     pub server: String,
     /// The admin token. Without it: the file `admin-token` in the data directory of `frontdoor up`.
     #[arg(long, global = true, env = "FRONTDOOR_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub token: Option<String>,
     /// Where `frontdoor up` keeps its state, and where its admin token is found.
-    #[arg(long = "data", global = true, env = "FRONTDOOR_DATA", default_value = "./.frontdoor", value_name = "DIR")]
+    #[arg(
+        long = "data",
+        global = true,
+        env = "FRONTDOOR_DATA",
+        default_value = "./.frontdoor",
+        value_name = "DIR"
+    )]
     pub data: PathBuf,
     /// How answers are printed.
     #[arg(short = 'o', long = "output", global = true, value_enum, default_value_t = Format::Table)]
@@ -40,7 +52,7 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Start everything on this machine: control plane, proxy, simulated providers.
-    Up(Up),
+    Up(Box<Up>),
     /// Start the control plane alone.
     ControlPlane(Box<control_plane::Process>),
     /// Start a proxy alone.
@@ -115,7 +127,12 @@ pub struct Up {
     #[arg(long, env = "FRONTDOOR_PROXY_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     pub listen: std::net::SocketAddr,
     /// Health, readiness and metrics of the first proxy.
-    #[arg(long, env = "FRONTDOOR_PROXY_OPS_LISTEN", default_value = "127.0.0.1:8081", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        env = "FRONTDOOR_PROXY_OPS_LISTEN",
+        default_value = "127.0.0.1:8081",
+        value_name = "ADDRESS"
+    )]
     pub ops_listen: std::net::SocketAddr,
     /// The admin API.
     #[arg(long, env = "FRONTDOOR_ADMIN_LISTEN", default_value = "127.0.0.1:7070", value_name = "ADDRESS")]
@@ -124,7 +141,12 @@ pub struct Up {
     #[arg(long, env = "FRONTDOOR_GRPC_LISTEN", default_value = "127.0.0.1:7071", value_name = "ADDRESS")]
     pub grpc_listen: std::net::SocketAddr,
     /// The simulated provider.
-    #[arg(long, env = "FRONTDOOR_SIMULATOR_LISTEN", default_value = "127.0.0.1:9100", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        env = "FRONTDOOR_SIMULATOR_LISTEN",
+        default_value = "127.0.0.1:9100",
+        value_name = "ADDRESS"
+    )]
     pub simulator_listen: std::net::SocketAddr,
     /// Export traces to this OpenTelemetry collector (gRPC).
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]

@@ -13,7 +13,7 @@ const ANTHROPIC: &str = include_str!("../../../examples/providers/anthropic.yaml
 const GEMINI: &str = include_str!("../../../examples/providers/gemini.yaml");
 
 /// The starter policy as `(name, text)` documents.
-pub fn documents(simulator: SocketAddr, keys: &ProviderKeys) -> Vec<(&'static str, String)> {
+pub(crate) fn documents(simulator: SocketAddr, keys: &ProviderKeys) -> Vec<(&'static str, String)> {
     let mut documents = vec![("starter.yaml", STARTER.replace(STARTER_SIMULATOR, &simulator.to_string()))];
     let real = [
         (&keys.openai_api_key, "openai.yaml", OPENAI),
@@ -33,7 +33,11 @@ mod tests {
     use super::*;
 
     fn keys(openai: Option<&str>) -> ProviderKeys {
-        ProviderKeys { openai_api_key: openai.map(str::to_owned), anthropic_api_key: None, gemini_api_key: None }
+        ProviderKeys {
+            openai_api_key: openai.map(str::to_owned),
+            anthropic_api_key: None,
+            gemini_api_key: None,
+        }
     }
 
     #[test]

@@ -28,15 +28,18 @@ const FIRST_VERSION: Duration = Duration::from_secs(30);
 
 /// Runs until Ctrl-C or SIGTERM, then drains.
 pub async fn run(settings: Up, global: &Global, out: &mut Out) -> Result<(), CliError> {
-    let telemetry = lifecycle::telemetry::init("frontdoor", LogFormat::Text, "warn", settings.otlp_endpoint.as_deref())
-        .map_err(|error| CliError::refused(error.to_string()))?;
+    let telemetry =
+        lifecycle::telemetry::init("frontdoor", LogFormat::Text, "warn", settings.otlp_endpoint.as_deref())
+            .map_err(|error| CliError::refused(error.to_string()))?;
     let tasks = Tasks::new();
     let house = House::open(&settings, global, &tasks).await?;
     let welcome = house.welcome();
     match out.format() {
         // One line, so that a script can read it while the process goes on.
         Format::Json => out.line(&welcome.to_string())?,
-        Format::Table | Format::Yaml => out.show(&welcome, |out, welcome| greeting(out, welcome, &global.data))?,
+        Format::Table | Format::Yaml => {
+            out.show(&welcome, |out, welcome| greeting(out, welcome, &global.data))?
+        }
     }
     let reason = lifecycle::signals::until_stopped(&tasks)
         .await
@@ -102,12 +105,20 @@ impl House {
 fn greeting(out: &Out, welcome: &Value, data: &Path) -> String {
     let mut text = format!("\n{}\n\n", out.strong("Frontdoor is open."));
     for proxy in items(welcome, "/proxies") {
-        text.push_str(&format!("  proxy      {}/v1   (health and metrics: {})\n", cell(proxy, "/url"), cell(proxy, "/ops")));
+        text.push_str(&format!(
+            "  proxy      {}/v1   (health and metrics: {})\n",
+            cell(proxy, "/url"),
+            cell(proxy, "/ops")
+        ));
     }
     text.push_str(&format!("  admin API  {}\n", cell(welcome, "/admin")));
     text.push_str(&format!("  proxies connect to  {}\n", cell(welcome, "/grpc")));
     text.push_str(&format!("  simulated providers {}\n", cell(welcome, "/simulator")));
-    text.push_str(&format!("  state      {}   (admin token: {})\n", data.display(), data.join("admin-token").display()));
+    text.push_str(&format!(
+        "  state      {}   (admin token: {})\n",
+        data.display(),
+        data.join("admin-token").display()
+    ));
     let key = cell(welcome, "/key");
     text.push_str(&format!("  key        {}\n\nTry it:\n\n", out.strong(&key)));
     let url = cell(welcome, "/proxies/0/url");
@@ -120,8 +131,11 @@ fn greeting(out: &Out, welcome: &Value, data: &Path) -> String {
 }
 
 async fn start_simulator(settings: &Up, tasks: &Tasks) -> Result<simulator::Running, CliError> {
-    let settings = simulator::Settings { listen: settings.simulator_listen, ..simulator::Settings::default() };
-    simulator::start(settings, tasks).await.map_err(|error| CliError::refused(format!("the simulator: {error:#}")))
+    let settings =
+        simulator::Settings { listen: settings.simulator_listen, ..simulator::Settings::default() };
+    simulator::start(settings, tasks)
+        .await
+        .map_err(|error| CliError::refused(format!("the simulator: {error:#}")))
 }
 
 async fn start_control_plane(
@@ -136,7 +150,9 @@ async fn start_control_plane(
         admin_token: settings.admin_token.clone(),
         ..control_plane::Settings::ephemeral(global.data.clone())
     };
-    control_plane::start(plane, clock).await.map_err(|error| CliError::refused(format!("the control plane: {error:#}")))
+    control_plane::start(plane, clock)
+        .await
+        .map_err(|error| CliError::refused(format!("the control plane: {error:#}")))
 }
 
 async fn start_proxy(
@@ -153,7 +169,9 @@ async fn start_proxy(
         otlp_endpoint: settings.otlp_endpoint.clone(),
         ..proxy::Settings::ephemeral(global.data.join(format!("proxy-{index}")))
     };
-    proxy::start(proxy_settings, clock).await.map_err(|error| CliError::refused(format!("proxy {index}: {error:#}")))
+    proxy::start(proxy_settings, clock)
+        .await
+        .map_err(|error| CliError::refused(format!("proxy {index}: {error:#}")))
 }
 
 /// Two ports higher for each further proxy; port 0 stays "any".
@@ -177,8 +195,13 @@ fn make_private(data: &Path) -> Result<(), CliError> {
     })
 }
 
-fn admin_of(settings: &Up, global: &Global, running: &control_plane::Running) -> Result<AdminClient, CliError> {
-    let global = Global { server: format!("http://{}", running.admin_addr), server_ca: None, ..global.clone() };
+fn admin_of(
+    settings: &Up,
+    global: &Global,
+    running: &control_plane::Running,
+) -> Result<AdminClient, CliError> {
+    let global =
+        Global { server: format!("http://{}", running.admin_addr), server_ca: None, ..global.clone() };
     let given = settings.admin_token.as_ref().map(|token| token.reveal().to_owned());
     match given.or_else(|| running.admin_token.clone()) {
         Some(token) => AdminClient::with_token(&global, token),
@@ -252,7 +275,8 @@ async fn until_enforced(admin: &AdminClient, proxies: usize) -> Result<(), CliEr
             let fleet = admin.get("/v1/fleet").await?;
             let head = fleet.pointer("/head").cloned().unwrap_or_default();
             let ready = items(&fleet, "/items").iter().filter(|proxy| {
-                proxy.pointer("/connected") == Some(&Value::Bool(true)) && proxy.pointer("/version") == Some(&head)
+                proxy.pointer("/connected") == Some(&Value::Bool(true))
+                    && proxy.pointer("/version") == Some(&head)
             });
             if ready.count() >= proxies {
                 return Ok(());

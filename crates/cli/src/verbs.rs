@@ -9,7 +9,7 @@ mod keys;
 mod resources;
 mod usage;
 
-pub use change::change;
+pub(crate) use change::change;
 use serde_json::Value;
 
 use crate::{
@@ -20,9 +20,9 @@ use crate::{
 };
 
 /// Performs one verb that needs a runtime.
-pub async fn perform(verb: Verb, global: &Global, out: &mut Out) -> Result<(), CliError> {
+pub(crate) async fn perform(verb: Verb, global: &Global, out: &mut Out) -> Result<(), CliError> {
     match verb {
-        Verb::Up(settings) => crate::up::run(settings, global, out).await,
+        Verb::Up(settings) => crate::up::run(*settings, global, out).await,
         Verb::Simulate(settings) => simulate(settings).await,
         Verb::Audit(Audit::Verify { file: Some(file) }) => audit::verify_file(out, &file),
         verb => talk(verb, &AdminClient::new(global)?, out).await,
@@ -48,18 +48,20 @@ async fn talk(verb: Verb, client: &AdminClient, out: &mut Out) -> Result<(), Cli
         | Verb::Proxy(_)
         | Verb::Simulate(_)
         | Verb::Schema { .. }
-        | Verb::Completions { .. } => Err(CliError::Usage("this verb does not talk to a control plane".to_owned())),
+        | Verb::Completions { .. } => {
+            Err(CliError::Usage("this verb does not talk to a control plane".to_owned()))
+        }
     }
 }
 
 /// `frontdoor schema KIND`: needs no control plane.
-pub fn schema(out: &mut Out, kind: policy::Kind) -> Result<(), CliError> {
+pub(crate) fn schema(out: &mut Out, kind: policy::Kind) -> Result<(), CliError> {
     let schema: Value = policy::json_schema(kind);
     out.show(&schema, |_, schema| format!("{schema:#}"))
 }
 
 /// A key with the server's defaults, for `up`.
-pub async fn create_key(client: &AdminClient, consumer: &str, note: &str) -> Result<Value, CliError> {
+pub(crate) async fn create_key(client: &AdminClient, consumer: &str, note: &str) -> Result<Value, CliError> {
     keys::create(client, consumer, None, Vec::new(), Some(note.to_owned())).await
 }
 

@@ -29,12 +29,19 @@ async fn every_answer_says_which_call_it_was_what_decided_it_and_who_served_it()
 async fn the_list_of_models_is_just_what_the_key_may_use() {
     let world = World::open().await;
     world
-        .apply("kind: Consumer\nname: narrow\nspec: {organisation: example, team: t, models: [sim-gpt, demo]}\n")
+        .apply(
+            "kind: Consumer\nname: narrow\nspec: {organisation: example, team: t, models: [sim-gpt, demo]}\n",
+        )
         .await;
     let key = world.key_with(json!({"consumer": "narrow", "models": ["sim-*"]})).await;
     let bearer = format!("Bearer {key}");
-    let list = world.http.get(&format!("{}/v1/models", world.url()), &[("authorization", &bearer)]).await.expect(200);
-    let names: Vec<Value> = list.json()["data"].as_array().unwrap().iter().map(|model| model["id"].clone()).collect();
+    let list = world
+        .http
+        .get(&format!("{}/v1/models", world.url()), &[("authorization", &bearer)])
+        .await
+        .expect(200);
+    let names: Vec<Value> =
+        list.json()["data"].as_array().unwrap().iter().map(|model| model["id"].clone()).collect();
     assert_eq!(names, [json!("sim-gpt")], "the key narrows its application");
 }
 
@@ -46,20 +53,28 @@ async fn an_unknown_model_is_a_404_in_the_callers_shape_with_the_nearest_names()
     assert_eq!(error["error"]["code"], "unknown_model");
     assert!(error["error"]["message"].as_str().unwrap().contains("`sim-gpt`"), "{error}");
 
-    let body = json!({"model": "sim-gtp", "max_tokens": 5, "messages": [{"role": "user", "content": "Hello"}]});
+    let body =
+        json!({"model": "sim-gtp", "max_tokens": 5, "messages": [{"role": "user", "content": "Hello"}]});
     let error = world.message(&key, body).await.expect(404).json();
-    assert_eq!((&error["type"], &error["error"]["type"]), (&json!("error"), &json!("not_found_error")), "{error}");
+    assert_eq!(
+        (&error["type"], &error["error"]["type"]),
+        (&json!("error"), &json!("not_found_error")),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn a_model_the_key_may_not_use_is_refused_alike_whether_or_not_it_exists() {
     let world = World::open().await;
-    world.apply("kind: Consumer\nname: narrow\nspec: {organisation: example, team: t, models: [demo]}\n").await;
+    world
+        .apply("kind: Consumer\nname: narrow\nspec: {organisation: example, team: t, models: [demo]}\n")
+        .await;
     let key = world.key("narrow").await;
     let exists = world.chat(&key, "sim-gpt").await.expect(403).json()["error"].clone();
     let does_not = world.chat(&key, "no-gpt").await.expect(403).json()["error"].clone();
     assert_eq!(exists["code"], "model_not_permitted");
-    let same = |error: &Value| error["message"].as_str().unwrap().replace("sim-gpt", "X").replace("no-gpt", "X");
+    let same =
+        |error: &Value| error["message"].as_str().unwrap().replace("sim-gpt", "X").replace("no-gpt", "X");
     assert_eq!(same(&exists), same(&does_not));
 
     // The group may hide such models altogether.
@@ -94,7 +109,9 @@ async fn a_wrong_malformed_revoked_or_missing_key_gets_the_same_401() {
 #[tokio::test]
 async fn an_expired_key_stops_working() {
     let world = World::open().await;
-    let past = world.admin_post("/v1/keys", &json!({"consumer": "first-app", "expires": "2020-01-01T00:00:00Z"})).await;
+    let past = world
+        .admin_post("/v1/keys", &json!({"consumer": "first-app", "expires": "2020-01-01T00:00:00Z"}))
+        .await;
     // Either it is refused at once, or it never works.
     if past.status < 300 {
         world.enforced(world.head().await).await;
@@ -155,9 +172,7 @@ async fn tokens_over_the_limit_are_refused_before_they_are_spent() {
     let version = world.apply(TIGHT).await;
     world.enforced(version).await;
     let key = world.key("first-app").await;
-    let ask = |max_tokens: u32| {
-        json!({"model": "sim-claude", "max_tokens": max_tokens, "messages": [{"role": "user", "content": "Hello"}]})
-    };
+    let ask = |max_tokens: u32| json!({"model": "sim-claude", "max_tokens": max_tokens, "messages": [{"role": "user", "content": "Hello"}]});
     world.message(&key, ask(100)).await.expect(200);
     let refused = world.message(&key, ask(390)).await.expect(429).json();
     assert_eq!(refused["error"]["type"], "rate_limit_error", "{refused}");
@@ -166,7 +181,8 @@ async fn tokens_over_the_limit_are_refused_before_they_are_spent() {
 #[tokio::test]
 async fn calls_at_the_same_time_are_limited_and_a_place_comes_back_when_one_ends() {
     let world = World::open().await;
-    let quota = "kind: Quota\nname: one\nspec: {per: [application], models: [demo], limits: {concurrency: 1}}\n";
+    let quota =
+        "kind: Quota\nname: one\nspec: {per: [application], models: [demo], limits: {concurrency: 1}}\n";
     let version = world.apply(quota).await;
     world.enforced(version).await;
     let key = world.key("first-app").await;

@@ -95,7 +95,14 @@ async fn documents_that_mean_nothing_are_refused_with_their_place_and_the_way_ou
         (spec("Route", "r", json!({"rules": [{"when": "nobody.knows == 1"}]})), "nobody"),
         (spec("Quota", "q", json!({"limits": {"requests_per_minute": 0}})), "requests_per_minute"),
         (spec("Provider", "p", json!({"dialect": "openai", "base_url": "http://example.com"})), "https"),
-        (spec("Provider", "p", json!({"dialect": "openai", "base_url": "https://a", "credential": "sk-secret"})), "env:"),
+        (
+            spec(
+                "Provider",
+                "p",
+                json!({"dialect": "openai", "base_url": "https://a", "credential": "sk-secret"}),
+            ),
+            "env:",
+        ),
     ];
     for (document, expected) in cases {
         let body = json!({"message": "bad", "documents": [document]}).to_string();

@@ -64,9 +64,13 @@ async fn two_changes_each_valid_alone_never_both_commit_when_invalid_together() 
     let world = World::open().await;
     for round in 0..10 {
         world
-            .apply(&format!("kind: Model\nname: base-{round}\nspec: {{targets: [{{provider: sim-openai}}]}}\n"))
+            .apply(&format!(
+                "kind: Model\nname: base-{round}\nspec: {{targets: [{{provider: sim-openai}}]}}\n"
+            ))
             .await;
-        let route = format!("kind: Route\nname: r-{round}\nspec: {{rules: [{{targets: [{{model: base-{round}}}]}}]}}\n");
+        let route = format!(
+            "kind: Route\nname: r-{round}\nspec: {{rules: [{{targets: [{{model: base-{round}}}]}}]}}\n"
+        );
         let path = format!("/v1/resources/Model/base-{round}");
         let (put, delete) = tokio::join!(world.try_apply(&route), world.admin_delete(&path));
         let done = [put.status, delete.status].iter().filter(|status| **status < 300).count();
@@ -86,8 +90,11 @@ async fn a_stale_if_match_is_refused() {
     let put = |document: Value, etag: String| {
         let (http, path, bearer) = (world.http.clone(), path.clone(), bearer.clone());
         async move {
-            let headers =
-                [("authorization", bearer.as_str()), ("if-match", &etag), ("content-type", "application/json")];
+            let headers = [
+                ("authorization", bearer.as_str()),
+                ("if-match", &etag),
+                ("content-type", "application/json"),
+            ];
             http.send(http::Method::PUT, &path, &headers, document.to_string().into()).await
         }
     };
@@ -112,7 +119,8 @@ async fn the_history_says_who_when_and_why_and_its_hashes_cover_each_other() {
 #[tokio::test]
 async fn every_admin_call_is_authenticated() {
     let world = World::open().await;
-    let paths = world.admin_get("/openapi.json").await.expect(200).json()["paths"].as_object().unwrap().clone();
+    let paths =
+        world.admin_get("/openapi.json").await.expect(200).json()["paths"].as_object().unwrap().clone();
     assert!(paths.len() >= 10, "{}", paths.len());
     for (path, methods) in paths.iter().filter(|(path, _)| path.starts_with("/v1/")) {
         let url = format!("{}{}", world.admin(), path.replace(['{', '}'], ""));
@@ -136,7 +144,8 @@ async fn twenty_thousand_resources_are_one_change_and_reach_the_proxy() {
         })
         .collect();
     let body = json!({"message": "many", "documents": documents});
-    let version = world.admin_post("/v1/changes", &body).await.expect(200).json()["version"].as_u64().unwrap();
+    let version =
+        world.admin_post("/v1/changes", &body).await.expect(200).json()["version"].as_u64().unwrap();
     world.enforced(version).await;
     let key = world.key("app-19999").await;
     world.chat(&key, "demo").await.expect(200);

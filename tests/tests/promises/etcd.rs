@@ -16,7 +16,10 @@ async fn on_etcd_everything_is_the_same() {
     let version = world.apply(moved).await;
     world.enforced(version).await;
     assert_eq!(world.chat(&key, "demo").await.expect(200).header("x-frontdoor-provider"), "sim-anthropic");
-    let back = world.admin_post("/v1/rollback", &json!({"version": version - 1, "message": "back"})).await.expect(200);
+    let back = world
+        .admin_post("/v1/rollback", &json!({"version": version - 1, "message": "back"}))
+        .await
+        .expect(200);
     world.enforced(back.json()["version"].as_u64().unwrap()).await;
     assert_eq!(world.chat(&key, "demo").await.expect(200).header("x-frontdoor-provider"), "sim-openai");
     assert_eq!(world.admin_get("/v1/verify").await.expect(200).json()["intact"], true);
@@ -37,7 +40,8 @@ async fn two_control_planes_on_one_etcd_serve_different_proxies_the_same_version
     two.enforced(version).await;
     let key = two.key("first-app").await;
     one.enforced(two.head().await).await;
-    let (first, second) = (one.chat(&key, "demo").await.expect(200), two.chat(&key, "demo").await.expect(200));
+    let (first, second) =
+        (one.chat(&key, "demo").await.expect(200), two.chat(&key, "demo").await.expect(200));
     assert_eq!(first.header("x-frontdoor-policy-version"), second.header("x-frontdoor-policy-version"));
     let digest = |world: &World| {
         let url = format!("{}/policy", world.ops());
@@ -54,7 +58,8 @@ async fn two_control_planes_on_one_etcd_serve_different_proxies_the_same_version
     for world in [&one, &two] {
         frontdoor_tests::eventually("both proxies in the fleet", || async {
             let fleet = world.admin_get("/v1/fleet").await.expect(200).json();
-            let versions: Vec<_> = fleet["items"].as_array().unwrap().iter().map(|proxy| &proxy["version"]).collect();
+            let versions: Vec<_> =
+                fleet["items"].as_array().unwrap().iter().map(|proxy| &proxy["version"]).collect();
             if versions == [&json!(version), &json!(version)] { Ok(()) } else { Err(fleet.to_string()) }
         })
         .await;
@@ -75,8 +80,12 @@ async fn changes_through_two_control_planes_at_once_are_all_in_one_history() {
         assert_ne!(first, second);
     }
     let history = one.admin_get("/v1/history?limit=100").await.expect(200).json();
-    let versions: Vec<u64> =
-        history["items"].as_array().unwrap().iter().map(|commit| commit["version"].as_u64().unwrap()).collect();
+    let versions: Vec<u64> = history["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|commit| commit["version"].as_u64().unwrap())
+        .collect();
     assert_eq!(versions, (1..=20).rev().collect::<Vec<_>>());
     assert_eq!(one.admin_get("/v1/verify").await.expect(200).json()["intact"], true);
 }

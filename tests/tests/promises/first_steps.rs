@@ -13,9 +13,8 @@ fn program() -> &'static Path {
 fn verb(up: &Frontdoor, data: &Path, arguments: &[&str]) -> Value {
     let output = raw_verb(up, data, arguments);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!("{arguments:?}: {error}: {}", String::from_utf8_lossy(&output.stdout))
-    })
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {}", String::from_utf8_lossy(&output.stdout)))
 }
 
 fn raw_verb(up: &Frontdoor, data: &Path, arguments: &[&str]) -> Output {
@@ -28,7 +27,9 @@ fn raw_verb(up: &Frontdoor, data: &Path, arguments: &[&str]) -> Output {
 async fn chat(up: &Frontdoor, model: &str) -> frontdoor_tests::Reply {
     let bearer = format!("Bearer {}", up.key());
     let body = json!({"model": model, "messages": [{"role": "user", "content": "Hello"}]});
-    Http::default().post(&format!("{}/v1/chat/completions", up.proxy()), &[("authorization", &bearer)], &body).await
+    Http::default()
+        .post(&format!("{}/v1/chat/completions", up.proxy()), &[("authorization", &bearer)], &body)
+        .await
 }
 
 #[tokio::test]
@@ -56,7 +57,11 @@ async fn up_goes_on_after_being_killed() {
     let second = Frontdoor::up(program(), &data, ANY_PORT).unwrap();
     chat(&second, "demo").await.expect(200);
     let versions = verb(&second, &data, &["history"]);
-    assert_eq!(versions["items"].as_array().unwrap().len(), 2, "the policy and the key, once each: {versions}");
+    assert_eq!(
+        versions["items"].as_array().unwrap().len(),
+        2,
+        "the policy and the key, once each: {versions}"
+    );
 }
 
 #[tokio::test]
@@ -69,11 +74,17 @@ async fn every_verb_answers() {
 
     let fleet = verb(&up, &data, &["fleet"]);
     assert_eq!(fleet["items"].as_array().unwrap().len(), 2, "{fleet}");
-    assert!(fleet["items"].as_array().unwrap().iter().all(|proxy| proxy["version"] == fleet["head"]), "{fleet}");
+    assert!(
+        fleet["items"].as_array().unwrap().iter().all(|proxy| proxy["version"] == fleet["head"]),
+        "{fleet}"
+    );
 
     let change = directory.path().join("change.yaml");
-    std::fs::write(&change, "kind: Consumer\nname: second-app\nspec: {organisation: example, team: b, models: [demo]}\n")
-        .unwrap();
+    std::fs::write(
+        &change,
+        "kind: Consumer\nname: second-app\nspec: {organisation: example, team: b, models: [demo]}\n",
+    )
+    .unwrap();
     let change = change.to_str().unwrap();
     let preview = verb(&up, &data, &["apply", "-f", change, "--dry-run"]);
     assert_eq!(preview["changes"].as_array().unwrap().len(), 1, "{preview}");
@@ -83,7 +94,10 @@ async fn every_verb_answers() {
     let applied = verb(&up, &data, &["apply", "-f", change, "-m", "add an application"]);
     assert_eq!(applied["version"], before + 1);
     assert_eq!(verb(&up, &data, &["history"])["items"][0]["message"], "add an application");
-    assert_eq!(verb(&up, &data, &["history", "consumer", "second-app"])["items"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        verb(&up, &data, &["history", "consumer", "second-app"])["items"].as_array().unwrap().len(),
+        1
+    );
     verb(&up, &data, &["show", &(before + 1).to_string()]);
     let difference = verb(&up, &data, &["diff", &before.to_string(), &(before + 1).to_string()]);
     assert_eq!(difference["changes"].as_array().unwrap().len(), 1, "{difference}");
@@ -101,7 +115,11 @@ async fn every_verb_answers() {
 
     let record = frontdoor_tests::eventually("the record", || async {
         let output = raw_verb(&up, &data, &["explain", &id]);
-        if output.status.success() { Ok(output.stdout) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+        if output.status.success() {
+            Ok(output.stdout)
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
     });
     let record: Value = serde_json::from_slice(&record.await).unwrap();
     assert_eq!(record["provider"], "sim-openai", "{record}");
@@ -136,9 +154,13 @@ async fn tables_are_plain_text_when_nobody_looks_at_a_terminal() {
     let data = directory.path().join("state");
     let up = Frontdoor::up(program(), &data, ANY_PORT).unwrap();
     let admin = up.text("/admin");
-    for arguments in [&["fleet"][..], &["history"], &["usage"], &["key", "list"], &["get", "model"], &["show", "1"]] {
-        let output =
-            run_cli(program(), arguments.iter().copied().chain(["--server", &admin, "--data", data.to_str().unwrap()]));
+    for arguments in
+        [&["fleet"][..], &["history"], &["usage"], &["key", "list"], &["get", "model"], &["show", "1"]]
+    {
+        let output = run_cli(
+            program(),
+            arguments.iter().copied().chain(["--server", &admin, "--data", data.to_str().unwrap()]),
+        );
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success() && !text.is_empty(), "{arguments:?}");
         assert!(!text.contains('\x1b'), "{arguments:?}: {text}");
@@ -150,14 +172,20 @@ fn exit_status_2_is_a_usage_error_and_3_an_unreachable_control_plane() {
     assert_eq!(run_cli(program(), ["no-such-verb"]).status.code(), Some(2));
     let unreachable = run_cli(program(), ["fleet", "--server", "http://127.0.0.1:9", "--token", "t"]);
     assert_eq!(unreachable.status.code(), Some(3));
-    assert!(String::from_utf8_lossy(&unreachable.stderr).contains("no control plane answers at http://127.0.0.1:9"));
+    assert!(
+        String::from_utf8_lossy(&unreachable.stderr)
+            .contains("no control plane answers at http://127.0.0.1:9")
+    );
 }
 
 #[test]
 fn completions_are_printed_for_every_shell() {
     for shell in ["bash", "zsh", "fish"] {
         let output = run_cli(program(), ["completions", shell]);
-        assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("rollback"), "{shell}");
+        assert!(
+            output.status.success() && String::from_utf8_lossy(&output.stdout).contains("rollback"),
+            "{shell}"
+        );
     }
 }
 

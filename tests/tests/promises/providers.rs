@@ -15,7 +15,8 @@ fn streamed(model: &str) -> Value {
 
 fn text_of(reply: &Reply) -> String {
     let events = reply.events();
-    let deltas = events.iter().filter_map(|event| event.pointer("/choices/0/delta/content")).filter_map(Value::as_str);
+    let deltas =
+        events.iter().filter_map(|event| event.pointer("/choices/0/delta/content")).filter_map(Value::as_str);
     deltas.collect()
 }
 
@@ -42,7 +43,8 @@ async fn a_stopped_provider_is_replaced_on_every_surface_streamed_and_not() {
     let mut world = World::open().await;
     let key = world.key("first-app").await;
     // Only the OpenAI one is gone: its provider points at a port where nobody listens.
-    let gone = "kind: Provider\nname: sim-openai\nspec: {dialect: openai, base_url: 'http://127.0.0.1:9/v1'}\n";
+    let gone =
+        "kind: Provider\nname: sim-openai\nspec: {dialect: openai, base_url: 'http://127.0.0.1:9/v1'}\n";
     let version = world.apply(gone).await;
     world.enforced(version).await;
     assert_eq!(world.chat(&key, "demo").await.expect(200).header("x-frontdoor-provider"), "sim-anthropic");
@@ -56,7 +58,8 @@ async fn a_stopped_provider_is_replaced_on_every_surface_streamed_and_not() {
     assert!(matches!(refused.status, 502 | 503 | 504), "{}", refused.text());
     assert_eq!(refused.header("x-should-retry"), "false", "we have retried already");
     world.start_simulator().await;
-    let body = json!({"model": "sim-claude", "max_tokens": 20, "messages": [{"role": "user", "content": "Hello"}]});
+    let body =
+        json!({"model": "sim-claude", "max_tokens": 20, "messages": [{"role": "user", "content": "Hello"}]});
     frontdoor_tests::eventually("the breaker's probe", || async {
         let reply = world.message(&key, body.clone()).await;
         if reply.status == 200 { Ok(()) } else { Err(reply.text()) }
@@ -69,7 +72,9 @@ async fn an_error_hidden_in_a_200_is_an_error() {
     let world = World::open().await;
     let key = world.key("first-app").await;
     script(&world, json!([{"model": "sim-gpt", "behaviour": {"error_in_200": true}}])).await;
-    for body in [json!({"model": "demo", "messages": [{"role": "user", "content": "Hello"}]}), streamed("demo")] {
+    for body in
+        [json!({"model": "demo", "messages": [{"role": "user", "content": "Hello"}]}), streamed("demo")]
+    {
         let answer = world.chat_with(&key, body).await.expect(200);
         assert_eq!(answer.header("x-frontdoor-provider"), "sim-anthropic", "{}", answer.text());
     }
@@ -79,7 +84,9 @@ async fn an_error_hidden_in_a_200_is_an_error() {
 async fn malformed_answers_and_closed_connections_go_to_the_next_target() {
     let world = World::open().await;
     let key = world.key("first-app").await;
-    for behaviour in [json!({"malformed": true}), json!({"close": true}), json!({"status": 429, "retry_after": 30})] {
+    for behaviour in
+        [json!({"malformed": true}), json!({"close": true}), json!({"status": 429, "retry_after": 30})]
+    {
         script(&world, json!([{"model": "sim-gpt", "behaviour": behaviour}])).await;
         let answer = world.chat(&key, "demo").await.expect(200);
         assert_eq!(answer.header("x-frontdoor-provider"), "sim-anthropic", "{behaviour}: {}", answer.text());

@@ -46,7 +46,8 @@ async fn a_refused_call_leaves_a_record_as_well() {
 async fn a_caller_who_hangs_up_leaves_a_record_and_the_provider_is_told() {
     let world = World::open().await;
     let key = world.key("first-app").await;
-    let script = json!({"rules": [{"model": "sim-gpt", "behaviour": {"tokens": 2000, "tokens_per_second": 20}}]});
+    let script =
+        json!({"rules": [{"model": "sim-gpt", "behaviour": {"tokens": 2000, "tokens_per_second": 20}}]});
     world.http.post(&format!("{}/__simulator/script", world.simulator_url()), &[], &script).await;
     let id = hang_up_after_the_first_bytes(&world, &key).await;
     let record = world.explained(&id).await;
@@ -56,7 +57,9 @@ async fn a_caller_who_hangs_up_leaves_a_record_and_the_provider_is_told() {
     let metrics = format!("{}/metrics", world.ops());
     eventually("no call in flight", || async {
         let text = world.http.get(&metrics, &[]).await.text();
-        let busy = text.lines().any(|line| line.contains("inflight") && !line.starts_with('#') && !line.ends_with(" 0"));
+        let busy = text
+            .lines()
+            .any(|line| line.contains("inflight") && !line.starts_with('#') && !line.ends_with(" 0"));
         if busy { Err(text) } else { Ok(()) }
     })
     .await;
@@ -68,7 +71,9 @@ async fn hang_up_after_the_first_bytes(world: &World, key: &str) -> String {
 
     let address = world.url().replace("http://", "");
     let mut connection = tokio::net::TcpStream::connect(&address).await.unwrap();
-    let body = json!({"model": "sim-gpt", "stream": true, "messages": [{"role": "user", "content": "Hello"}]}).to_string();
+    let body =
+        json!({"model": "sim-gpt", "stream": true, "messages": [{"role": "user", "content": "Hello"}]})
+            .to_string();
     let head = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
@@ -98,7 +103,9 @@ async fn prompts_answers_and_keys_are_nowhere_but_on_the_wire() {
     let policy = world.http.get(&format!("{}/policy", world.ops()), &[]).await.text();
     let history = world.admin_get("/v1/history").await.text();
     let keys = world.admin_get("/v1/keys").await.text();
-    for (place, text) in [("record", record), ("metrics", metrics), ("policy", policy), ("history", history), ("keys", keys)] {
+    for (place, text) in
+        [("record", record), ("metrics", metrics), ("policy", policy), ("history", history), ("keys", keys)]
+    {
         for secret in [planted, key.as_str()] {
             assert!(!text.contains(secret), "{place} holds {secret}");
         }

@@ -14,7 +14,7 @@ use crate::{
 
 const PAGE: u64 = 500;
 
-pub async fn perform(client: &AdminClient, out: &mut Out, audit: Audit) -> Result<(), CliError> {
+pub(super) async fn perform(client: &AdminClient, out: &mut Out, audit: Audit) -> Result<(), CliError> {
     match audit {
         Audit::Verify { file: None } => report(out, &verify(&commits(client).await?)?),
         Audit::Verify { file: Some(file) } => verify_file(out, &file),
@@ -28,7 +28,7 @@ pub async fn perform(client: &AdminClient, out: &mut Out, audit: Audit) -> Resul
 }
 
 /// Needs no control plane: an auditor checks what was exported, where they like.
-pub fn verify_file(out: &mut Out, file: &Path) -> Result<(), CliError> {
+pub(super) fn verify_file(out: &mut Out, file: &Path) -> Result<(), CliError> {
     let name = file.display();
     let text = std::fs::read_to_string(file)
         .map_err(|error| CliError::Usage(format!("{name} cannot be read: {error}")))?;
@@ -70,8 +70,9 @@ fn verify(commits: &[Value]) -> Result<Value, CliError> {
     let mut previous: Option<Commit> = None;
     let mut first = 0;
     for value in commits {
-        let commit: Commit = serde_json::from_value(value.clone())
-            .map_err(|error| CliError::refused(format!("version {} is not a commit: {error}", cell(value, "/version"))))?;
+        let commit: Commit = serde_json::from_value(value.clone()).map_err(|error| {
+            CliError::refused(format!("version {} is not a commit: {error}", cell(value, "/version")))
+        })?;
         if let Some(reason) = damage(previous.as_ref(), &commit) {
             return Err(CliError::refused(format!("broken at version {}: {reason}", commit.version)));
         }

@@ -13,14 +13,14 @@ use crate::{
     settings::{Apply, Diff},
 };
 
-pub async fn apply(client: &AdminClient, out: &mut Out, apply: &Apply) -> Result<(), CliError> {
+pub(super) async fn apply(client: &AdminClient, out: &mut Out, apply: &Apply) -> Result<(), CliError> {
     let documents = documents::read(&apply.files)?;
     let message = apply.message.clone().unwrap_or_else(|| format!("apply {}", names(&apply.files)));
     let answer = change(client, &documents, &message, apply.dry_run).await?;
     out.show(&answer, changed)
 }
 
-pub async fn diff(client: &AdminClient, out: &mut Out, diff: &Diff) -> Result<(), CliError> {
+pub(super) async fn diff(client: &AdminClient, out: &mut Out, diff: &Diff) -> Result<(), CliError> {
     let answer = match (diff.from, diff.to) {
         (Some(from), Some(to)) => client.get(&format!("/v1/history/{from}/diff/{to}")).await?,
         _ => change(client, &documents::read(&diff.files)?, "diff", true).await?,
@@ -31,7 +31,7 @@ pub async fn diff(client: &AdminClient, out: &mut Out, diff: &Diff) -> Result<()
     })
 }
 
-pub async fn delete(
+pub(super) async fn delete(
     client: &AdminClient,
     out: &mut Out,
     kind: Kind,
@@ -44,13 +44,18 @@ pub async fn delete(
     out.show(&answer, changed)
 }
 
-pub async fn rollback(client: &AdminClient, out: &mut Out, version: u64, message: &str) -> Result<(), CliError> {
+pub(super) async fn rollback(
+    client: &AdminClient,
+    out: &mut Out,
+    version: u64,
+    message: &str,
+) -> Result<(), CliError> {
     let answer = client.post("/v1/rollback", &json!({"version": version, "message": message})).await?;
     out.show(&answer, changed)
 }
 
 /// One atomic change of all `documents`. Shows that it is at work once it takes over a second.
-pub async fn change(
+pub(crate) async fn change(
     client: &AdminClient,
     documents: &[Parsed],
     message: &str,
@@ -116,7 +121,7 @@ fn changed(out: &Out, answer: &Value) -> String {
 }
 
 /// A line per changed resource and one per changed field.
-pub fn differences(out: &Out, answer: &Value) -> String {
+pub(super) fn differences(out: &Out, answer: &Value) -> String {
     let mut text = String::new();
     for change in items(answer, "/changes") {
         let operation = cell(change, "/op");

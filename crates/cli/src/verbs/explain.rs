@@ -8,7 +8,7 @@ use crate::{
     output::{Out, cell, items, table, time},
 };
 
-pub async fn show(client: &AdminClient, out: &mut Out, request_id: &str) -> Result<(), CliError> {
+pub(super) async fn show(client: &AdminClient, out: &mut Out, request_id: &str) -> Result<(), CliError> {
     let answer = client.get(&format!("/v1/requests/{}", escape(request_id))).await?;
     out.show(&answer, story)
 }
@@ -17,7 +17,9 @@ fn story(out: &Out, record: &Value) -> String {
     let code = cell(record, "/code");
     let outcome = format!("{} {code}", cell(record, "/status"));
     let outcome = if code == "ok" { out.good(&outcome) } else { out.bad(&outcome) };
-    let caller = ["/organisation", "/team", "/application", "/key_id"].map(|pointer| cell(record, pointer)).join(" / ");
+    let caller = ["/organisation", "/team", "/application", "/key_id"]
+        .map(|pointer| cell(record, pointer))
+        .join(" / ");
     let head = [
         ("request", cell(record, "/request_id")),
         ("time", time(record, "/started_ms")),
@@ -36,7 +38,14 @@ fn story(out: &Out, record: &Value) -> String {
         ),
         ("tokens", tokens(record)),
         ("cost", cost(record)),
-        ("took", format!("{} µs, first byte after {} µs", cell(record, "/duration_us"), cell(record, "/first_byte_us"))),
+        (
+            "took",
+            format!(
+                "{} µs, first byte after {} µs",
+                cell(record, "/duration_us"),
+                cell(record, "/first_byte_us")
+            ),
+        ),
     ];
     let mut text: String = head.iter().map(|(name, value)| format!("{name:<10}{value}\n")).collect();
     let decision = record.pointer("/decision").unwrap_or(&Value::Null);
@@ -46,7 +55,10 @@ fn story(out: &Out, record: &Value) -> String {
         cell(decision, "/rule"),
         cell(decision, "/strategy")
     ));
-    if decision.pointer("/refusal").is_some_and(|refusal| refusal.as_str().is_some_and(|text| !text.is_empty())) {
+    if decision
+        .pointer("/refusal")
+        .is_some_and(|refusal| refusal.as_str().is_some_and(|text| !text.is_empty()))
+    {
         text.push_str(&format!("refused: {}\n", cell(decision, "/refusal")));
     }
     section(&mut text, "candidates", items(decision, "/candidates"), CANDIDATE);
@@ -86,7 +98,8 @@ fn section(text: &mut String, title: &str, rows: &[Value], columns: Columns) {
         return;
     }
     let header: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-    let cells = rows.iter().map(|row| columns.iter().map(|(_, pointer)| cell(row, pointer)).collect()).collect();
+    let cells =
+        rows.iter().map(|row| columns.iter().map(|(_, pointer)| cell(row, pointer)).collect()).collect();
     text.push_str(&format!("\n{title}\n{}\n", table(&header, cells)));
 }
 

@@ -9,7 +9,7 @@ use crate::{
     output::{Out, cell, items, table, time},
 };
 
-pub async fn show(client: &AdminClient, out: &mut Out) -> Result<(), CliError> {
+pub(super) async fn show(client: &AdminClient, out: &mut Out) -> Result<(), CliError> {
     let answer = client.get("/v1/fleet").await?;
     out.show(&answer, |out, answer| {
         let head = cell(answer, "/head");

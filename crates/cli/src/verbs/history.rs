@@ -10,7 +10,7 @@ use crate::{
     output::{Out, cell, items, table, time},
 };
 
-pub async fn list(
+pub(super) async fn list(
     client: &AdminClient,
     out: &mut Out,
     kind: Option<Kind>,
@@ -34,7 +34,7 @@ pub async fn list(
     })
 }
 
-pub async fn show(client: &AdminClient, out: &mut Out, version: u64) -> Result<(), CliError> {
+pub(super) async fn show(client: &AdminClient, out: &mut Out, version: u64) -> Result<(), CliError> {
     let answer = client.get(&format!("/v1/history/{version}")).await?;
     out.show(&answer, |out, answer| {
         // The commit stands beside its diff.

@@ -9,7 +9,7 @@ use crate::{
     settings::Key,
 };
 
-pub async fn perform(client: &AdminClient, out: &mut Out, key: Key) -> Result<(), CliError> {
+pub(super) async fn perform(client: &AdminClient, out: &mut Out, key: Key) -> Result<(), CliError> {
     match key {
         Key::Create { consumer, expires, models, note } => {
             let answer = create(client, &consumer, expires, models, note).await?;
@@ -32,7 +32,7 @@ pub async fn perform(client: &AdminClient, out: &mut Out, key: Key) -> Result<()
 }
 
 /// Makes a key. What was not asked for is left out, so that the server's own defaults hold.
-pub async fn create(
+pub(super) async fn create(
     client: &AdminClient,
     consumer: &str,
     expires: Option<String>,

@@ -9,7 +9,12 @@ use crate::{
     output::{Format, Out, cell, items, table},
 };
 
-pub async fn get(client: &AdminClient, out: &mut Out, kind: Kind, name: Option<&str>) -> Result<(), CliError> {
+pub(super) async fn get(
+    client: &AdminClient,
+    out: &mut Out,
+    kind: Kind,
+    name: Option<&str>,
+) -> Result<(), CliError> {
     let Some(name) = name else {
         return list(client, out, kind).await;
     };

@@ -19,7 +19,7 @@ const COLUMNS: [(&str, &str); 6] = [
     ("cost usd", "/cost_usd"),
 ];
 
-pub async fn show(client: &AdminClient, out: &mut Out, usage: &Usage) -> Result<(), CliError> {
+pub(super) async fn show(client: &AdminClient, out: &mut Out, usage: &Usage) -> Result<(), CliError> {
     let mut path = format!("/v1/usage?by={}", escape(&usage.by.join(",")));
     for (name, value) in [("since", &usage.since), ("until", &usage.until)] {
         if let Some(value) = value {
@@ -54,9 +54,13 @@ fn instant(name: &str, value: &str) -> Result<String, CliError> {
         return Ok(value.to_owned());
     }
     let age: jiff::SignedDuration = hours(value).ok_or_else(|| {
-        CliError::Usage(format!("--{name} `{value}`: write a time (2026-03-01T00:00:00Z) or an age (90m, 24h, 7d)"))
+        CliError::Usage(format!(
+            "--{name} `{value}`: write a time (2026-03-01T00:00:00Z) or an age (90m, 24h, 7d)"
+        ))
     })?;
-    let at = jiff::Timestamp::now().checked_sub(age).map_err(|error| CliError::Usage(format!("--{name}: {error}")))?;
+    let at = jiff::Timestamp::now()
+        .checked_sub(age)
+        .map_err(|error| CliError::Usage(format!("--{name}: {error}")))?;
     Ok(at.to_string())
 }
 
