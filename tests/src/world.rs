@@ -76,8 +76,11 @@ impl World {
 
     pub async fn start_proxy(&mut self, index: usize) {
         let settings = proxy::Settings {
+            listen: any(),
+            ops_listen: any(),
             control_plane: format!("http://{}", self.grpc_addr),
-            ..proxy::Settings::ephemeral(self.proxy_directory(index))
+            data: self.proxy_directory(index),
+            ..proxy::Settings::default()
         };
         let running =
             proxy::start(settings, Clock::system()).await.unwrap_or_else(|error| panic!("{error:#}"));

@@ -51,7 +51,7 @@ fn dispatch(cli: Cli) -> Result<(), CliError> {
     let mut out = Out::stdout(cli.global.output);
     match cli.verb {
         Verb::ControlPlane(process) => plane(control_plane::run(*process)),
-        Verb::Proxy(process) => plane(proxy::run(*process)),
+        Verb::Proxy(settings) => plane(proxy::run(*settings)),
         Verb::Schema { kind } => verbs::schema(&mut out, kind),
         Verb::Completions { shell } => completions(shell),
         verb => {

@@ -56,7 +56,7 @@ pub enum Verb {
     /// Start the control plane alone.
     ControlPlane(Box<control_plane::Process>),
     /// Start a proxy alone.
-    Proxy(Box<proxy::Process>),
+    Proxy(Box<proxy::Settings>),
     /// Start the simulated provider alone.
     Simulate(simulator::Settings),
     /// Change the policy: one atomic change, whatever the number of documents.

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use lifecycle::{Clock, LogFormat, Tasks};
+use lifecycle::{Clock, LogFormat, StopReason, Tasks, Tracer};
 use serde_json::{Value, json};
 
 use crate::{
@@ -32,7 +32,7 @@ pub async fn run(settings: Up, global: &Global, out: &mut Out) -> Result<(), Cli
         lifecycle::telemetry::init("frontdoor", LogFormat::Text, "warn", settings.otlp_endpoint.as_deref())
             .map_err(|error| CliError::refused(error.to_string()))?;
     let tasks = Tasks::new();
-    let house = House::open(&settings, global, &tasks).await?;
+    let house = House::open(&settings, global, &tasks, telemetry.tracer()).await?;
     let welcome = house.welcome();
     match out.format() {
         // One line, so that a script can read it while the process goes on.
@@ -41,13 +41,18 @@ pub async fn run(settings: Up, global: &Global, out: &mut Out) -> Result<(), Cli
             out.show(&welcome, |out, welcome| greeting(out, welcome, &global.data))?
         }
     }
-    let reason = lifecycle::signals::until_stopped(&tasks)
-        .await
-        .map_err(|error| CliError::refused(format!("signals cannot be received: {error}")))?;
-    tracing::info!(%reason, "stopping");
+    let reason = tokio::select! {
+        reason = house.control_plane.until_stopped() => {
+            reason.map_err(|error| CliError::refused(format!("signals cannot be received: {error}")))?
+        }
+        end = tasks.critical_end() => StopReason::Critical(end),
+    };
     house.close(&tasks).await;
     telemetry.finish().await;
-    Ok(())
+    match reason {
+        StopReason::Signal(_) => Ok(()),
+        StopReason::Critical(end) => Err(CliError::refused(end.to_string())),
+    }
 }
 
 /// Everything that `up` started, in the order in which it has to be stopped.
@@ -59,7 +64,12 @@ struct House {
 }
 
 impl House {
-    async fn open(settings: &Up, global: &Global, tasks: &Tasks) -> Result<Self, CliError> {
+    async fn open(
+        settings: &Up,
+        global: &Global,
+        tasks: &Tasks,
+        tracer: Option<Tracer>,
+    ) -> Result<Self, CliError> {
         make_private(&global.data)?;
         let clock = Clock::system();
         let simulator = start_simulator(settings, tasks).await?;
@@ -69,7 +79,16 @@ impl House {
         let key = first_key(&admin, &global.data).await?;
         let mut proxies = Vec::new();
         for index in 0..settings.proxies {
-            proxies.push(start_proxy(settings, global, control_plane.grpc_addr, index, clock.clone()).await?);
+            let proxy_settings = proxy::Settings {
+                listen: shifted(settings.listen, index),
+                ops_listen: shifted(settings.ops_listen, index),
+                control_plane: format!("http://{}", control_plane.grpc_addr),
+                data: global.data.join(format!("proxy-{index}")),
+                tracer: tracer.clone(),
+                ..proxy::Settings::default()
+            };
+            let started = proxy::start(proxy_settings, clock.clone()).await;
+            proxies.push(started.map_err(|error| CliError::refused(format!("proxy {index}: {error:#}")))?);
         }
         let house = Self { proxies, control_plane, simulator, key };
         until_enforced(&admin, house.proxies.len()).await?;
@@ -153,25 +172,6 @@ async fn start_control_plane(
     control_plane::start(plane, clock)
         .await
         .map_err(|error| CliError::refused(format!("the control plane: {error:#}")))
-}
-
-async fn start_proxy(
-    settings: &Up,
-    global: &Global,
-    grpc: SocketAddr,
-    index: u16,
-    clock: Clock,
-) -> Result<proxy::Running, CliError> {
-    let proxy_settings = proxy::Settings {
-        listen: shifted(settings.listen, index),
-        ops_listen: shifted(settings.ops_listen, index),
-        control_plane: format!("http://{grpc}"),
-        otlp_endpoint: settings.otlp_endpoint.clone(),
-        ..proxy::Settings::ephemeral(global.data.join(format!("proxy-{index}")))
-    };
-    proxy::start(proxy_settings, clock)
-        .await
-        .map_err(|error| CliError::refused(format!("proxy {index}: {error:#}")))
 }
 
 /// Two ports higher for each further proxy; port 0 stays "any".
