@@ -93,12 +93,7 @@ async fn stopping_says_goodbye_to_everyone_and_spreads_their_return() {
     let farewells = async {
         let mut returns = Vec::new();
         for proxy in &mut proxies {
-            loop {
-                if let Said::Goodbye(goodbye) = proxy.hear().await {
-                    returns.push(goodbye.reconnect_after_ms);
-                    break;
-                }
-            }
+            returns.push(proxy.farewell().await.reconnect_after_ms);
             assert_eq!(proxy.end().await.code(), Code::Unavailable);
         }
         returns

@@ -225,6 +225,15 @@ impl FakeProxy {
         }
     }
 
+    /// Reads up to the goodbye.
+    pub(super) async fn farewell(&mut self) -> proto::Goodbye {
+        loop {
+            if let Said::Goodbye(goodbye) = self.hear().await {
+                return goodbye;
+            }
+        }
+    }
+
     /// Reads to the end and tells how it ended.
     pub(super) async fn end(&mut self) -> Status {
         loop {
