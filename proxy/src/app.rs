@@ -22,7 +22,7 @@ use crate::exchange::RecordSink;
 use crate::identity::Pepper;
 use crate::listener::{self, Bound, Patience};
 use crate::ops::{Link, Ops};
-use crate::pipeline::Door;
+use crate::pipeline::{Door, Room};
 use crate::runtime::{Current, Parts, Runtime};
 use crate::settings::{self, Settings};
 use crate::telemetry::{InFlight, Metrics, Recorder};
@@ -84,7 +84,7 @@ pub async fn start(settings: Settings, clock: Clock) -> anyhow::Result<Running> 
         clock: clock.clone(),
         current: Current::waiting(readiness.register("first policy")),
         pepper: Pepper::default(),
-        in_flight: InFlight::default(),
+        in_flight: InFlight::new(lanes.get()),
         metrics: Arc::new(Metrics::new()),
         readiness,
         tasks: Tasks::new(),
@@ -93,20 +93,23 @@ pub async fn start(settings: Settings, clock: Clock) -> anyhow::Result<Running> 
     let (control_thread, records) =
         start_control(shared.clone(), &settings, lanes, data_addr, ops, watcher.clone()).await?;
 
-    let recorder = Recorder::new(Arc::clone(&shared.metrics), settings.tracer.clone(), records);
-    let sink: Arc<dyn RecordSink> = Arc::new(recorder);
     let patience = Patience {
         connections: settings.max_connections.get().div_ceil(lanes.get()),
         header: HEADER_PATIENCE,
         drain: settings.drain_grace(),
     };
-    let door = |lane| Door {
-        current: shared.current.clone(),
-        clock: clock.clone(),
-        sink: Arc::clone(&sink),
-        in_flight: shared.in_flight.clone(),
-        max_body: settings.max_body.bytes(),
-        lane,
+    let door = |lane| {
+        // Each lane has its own handles, so that counting references costs no other lane its cache line.
+        let recorder =
+            Recorder::new(Arc::clone(&shared.metrics), settings.tracer.clone(), Arc::clone(&records));
+        Door::new(Room {
+            current: shared.current.clone(),
+            clock: clock.clone(),
+            sink: Arc::new(recorder),
+            in_flight: shared.in_flight.clone(),
+            max_body: settings.max_body.bytes(),
+            lane,
+        })
     };
     let data_threads = data.start(patience, &watcher, &shared.tasks, door)?;
     tracing::info!(listen = %data_addr, ops = %ops_addr, threads = lanes.get(), "the proxy is open");

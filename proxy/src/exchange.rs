@@ -357,7 +357,7 @@ impl Drop for Open {
 
 /// A caller may ask for any name; the record keeps as much of it as a name can have.
 fn shortened(model: &str) -> String {
-    model.chars().take(LONGEST_NAME).collect()
+    if model.len() <= LONGEST_NAME { model.to_owned() } else { model.chars().take(LONGEST_NAME).collect() }
 }
 
 /// Whole microseconds; the end of `u64` is half a million years away.

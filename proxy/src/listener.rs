@@ -20,7 +20,7 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use lifecycle::{DrainWatcher, TaskKind, Tasks};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
@@ -32,6 +32,8 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 const MAX_HEADERS: usize = 128;
 const MAX_HEADER_BYTES: usize = 64 << 10;
 const MAX_STREAMS: u32 = 256;
+/// How long a peer may acknowledge nothing, or take nothing of what waits for it.
+const PEER_SILENCE: Duration = Duration::from_secs(120);
 const H2_PING: Duration = Duration::from_secs(30);
 
 /// Why nothing can be accepted.
@@ -254,7 +256,7 @@ async fn connection<S, B>(
         + 'static,
     B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
 {
-    if let Err(error) = stream.set_nodelay(true) {
+    if let Err(error) = prepare(&stream) {
         tracing::debug!(%error, "a connection was gone before it was served");
         return;
     }
@@ -292,6 +294,17 @@ async fn connection<S, B>(
             }
         }
     }
+}
+
+/// Small writes go out at once, and a peer that takes nothing for long is let go: its body would not be polled, so no other timeout
+/// could notice.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PEER_SILENCE))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(PEER_SILENCE))?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -164,7 +164,7 @@ mod tests {
             readiness: Readiness::new(),
             current: Current::default(),
             metrics: Arc::new(Metrics::new()),
-            in_flight: InFlight::default(),
+            in_flight: InFlight::new(1),
             link: Arc::new(|| Link { store_id: "s_1".into(), is_connected: false, dropped_records: 7 }),
         }
     }

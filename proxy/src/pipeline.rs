@@ -21,9 +21,13 @@ use crate::telemetry::InFlight;
 use crate::upstream::Answer;
 use crate::{cache, guard, identity, limits, routing, settle, upstream};
 
+/// The way in, one for each data thread. Cloning touches nothing that other threads touch.
+#[derive(Debug, Clone)]
+pub struct Door(Arc<Room>);
+
 /// What every call of one data thread is served with.
 #[derive(Clone)]
-pub struct Door {
+pub struct Room {
     /// The runtime in force.
     pub current: Current,
     /// The time.
@@ -45,7 +49,7 @@ impl Service<Request<Incoming>> for Door {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let door = self.clone();
-        Box::pin(async move { Ok(door.answer(request).await) })
+        Box::pin(async move { Ok(door.0.answer(request).await) })
     }
 }
 
@@ -57,6 +61,13 @@ struct Arrived<B> {
 }
 
 impl Door {
+    /// Serves calls with `room`.
+    pub fn new(room: Room) -> Self {
+        Self(Arc::new(room))
+    }
+}
+
+impl Room {
     /// Answers one request. Whatever the ending, a call leaves exactly one record.
     pub async fn answer<B>(&self, request: Request<B>) -> Response<ResponseBody>
     where
@@ -90,7 +101,7 @@ impl Door {
 
     fn begin(&self, surface: &Surface, headers: &HeaderMap) -> Exchange {
         let mut exchange = Exchange::begin(&self.clock, self.lane, Arc::clone(&self.sink));
-        exchange.count_in(self.in_flight.begin());
+        exchange.count_in(self.in_flight.begin(self.lane));
         let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
         exchange.note(|record| {
             record.operation = surface.operation();
@@ -172,9 +183,9 @@ fn report(failure: &Failure, request_id: &str) {
     }
 }
 
-impl std::fmt::Debug for Door {
+impl std::fmt::Debug for Room {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Door").field("lane", &self.lane).finish_non_exhaustive()
+        f.debug_struct("Room").field("lane", &self.lane).finish_non_exhaustive()
     }
 }
 

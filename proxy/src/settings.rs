@@ -77,7 +77,7 @@ pub struct Settings {
     #[arg(long, env = "FRONTDOOR_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
 
-    /// Which log lines are written, such as `info` or `info,proxy=debug`
+    /// Which log lines are written, such as `info` or `info,frontdoor_proxy=debug`
     #[arg(long, env = "FRONTDOOR_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
 

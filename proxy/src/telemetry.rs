@@ -43,20 +43,26 @@ impl std::fmt::Debug for Recorder {
     }
 }
 
-/// How many calls are under way.
-#[derive(Debug, Clone, Default)]
-pub struct InFlight(Arc<AtomicI64>);
+/// How many calls are under way. Each data thread counts its own, so that they do not fight over one cache line.
+#[derive(Debug, Clone)]
+pub struct InFlight(Arc<[Arc<AtomicI64>]>);
 
 impl InFlight {
-    /// Counts one call until the guard is dropped.
-    pub fn begin(&self) -> InFlightGuard {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        InFlightGuard(Arc::clone(&self.0))
+    /// Nothing under way on any of `lanes` threads.
+    pub fn new(lanes: usize) -> Self {
+        Self((0..lanes.max(1)).map(|_| Arc::default()).collect())
+    }
+
+    /// Counts one call of a thread until the guard is dropped.
+    pub fn begin(&self, lane: usize) -> InFlightGuard {
+        let counter = self.0.get(lane).or_else(|| self.0.first()).map(Arc::clone).unwrap_or_default();
+        counter.fetch_add(1, Ordering::Relaxed);
+        InFlightGuard(counter)
     }
 
     /// How many there are.
     pub fn count(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.iter().map(|lane| lane.load(Ordering::Relaxed)).sum()
     }
 }
 
@@ -68,5 +74,19 @@ pub struct InFlightGuard(Arc<AtomicI64>);
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_counts_as_under_way_for_as_long_as_its_guard_lives_whatever_its_lane() {
+        let in_flight = InFlight::new(2);
+        let guards = [in_flight.begin(0), in_flight.begin(1), in_flight.begin(7)];
+        assert_eq!(in_flight.count(), 3);
+        drop(guards);
+        assert_eq!(in_flight.count(), 0);
     }
 }

@@ -139,3 +139,31 @@ async fn a_port_in_use_is_named_with_the_flag_that_changes_it() {
     assert!(bind(lanes.address, NonZeroUsize::new(2).unwrap(), "--listen").is_err());
     assert_eq!(lanes.sockets.len(), 2);
 }
+
+#[tokio::test]
+async fn a_caller_who_hangs_up_while_waiting_ends_its_call() {
+    let mut world = World::start(patience());
+    let mut caller = world.connect().await;
+    caller.write_all(CALL).await.unwrap();
+    world.announced.recv().await.unwrap();
+    drop(caller);
+    // The world and the listener keep the permission; the connection and its call hold it until they are dropped.
+    while Arc::strong_count(&world.permission) > 2 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn the_same_port_speaks_http_2_as_well() {
+    let mut world = World::start(patience());
+    let io = TokioIo::new(world.connect().await);
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    world.tasks.spawn("caller", TaskKind::Disposable, async move {
+        let _ended = connection.await.is_err();
+    });
+    world.permission.notify_one();
+    let request = Request::get("http://proxy/").body(Full::new(Bytes::new())).unwrap();
+    let (response, announced) = tokio::join!(sender.send_request(request), world.announced.recv());
+    assert_eq!((response.unwrap().version(), announced), (http::Version::HTTP_2, Some(())));
+}

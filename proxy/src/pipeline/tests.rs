@@ -34,6 +34,7 @@ type ProviderBody = http_body_util::combinators::BoxBody<Bytes, Infallible>;
 /// A proxy's insides and a provider, with nothing else around.
 struct World {
     door: Door,
+    in_flight: InFlight,
     records: Arc<scene::Kept>,
     scripts: Scripts,
     seen: Seen,
@@ -52,15 +53,16 @@ impl World {
         let current = Current::default();
         current.swap(Arc::new(scene::runtime(policy(address, more), None)));
         let sink: Arc<dyn RecordSink> = Arc::<scene::Kept>::clone(&records);
-        let door = Door {
+        let in_flight = InFlight::new(1);
+        let room = Room {
             current,
             clock: Clock::system(),
             sink,
-            in_flight: InFlight::default(),
+            in_flight: in_flight.clone(),
             max_body: 10_000,
             lane: 0,
         };
-        Self { door, records, scripts, seen, _tasks: tasks }
+        Self { door: Door::new(room), in_flight, records, scripts, seen, _tasks: tasks }
     }
 
     fn script(&self, script: Script) {
@@ -81,7 +83,7 @@ impl World {
             let name: HeaderName = name.parse().unwrap();
             request.headers_mut().insert(name, HeaderValue::from_str(value).unwrap());
         }
-        self.door.answer(request).await
+        self.door.0.answer(request).await
     }
 
     async fn chat(&self, body: &Value) -> Response<ResponseBody> {
@@ -218,7 +220,7 @@ async fn a_whole_answer_comes_back_with_its_headers_and_leaves_its_record() {
     );
     assert_eq!(record.decision.attempts.len(), 1);
     assert!(record.first_byte_us > 0 && record.duration_us >= record.first_byte_us);
-    assert_eq!(world.door.in_flight.count(), 0);
+    assert_eq!(world.in_flight.count(), 0);
 }
 
 #[tokio::test]
@@ -250,7 +252,7 @@ async fn a_stream_flows_and_is_settled_at_its_end() {
     drop(feed);
     let response = world.chat(&streamed_question()).await;
     assert_eq!(header(&response, "content-type"), Some("text/event-stream; charset=utf-8"));
-    assert_eq!(world.door.in_flight.count(), 1);
+    assert_eq!(world.in_flight.count(), 1);
     let body = text(response).await;
     assert!(body.contains("12345678") && body.trim_end().ends_with("data: [DONE]"), "{body}");
     assert!(!body.contains("prompt_tokens"), "the caller did not ask for usage: {body}");
@@ -260,7 +262,7 @@ async fn a_stream_flows_and_is_settled_at_its_end() {
     assert_eq!((record.tokens.input, record.tokens.output), (50, 5));
     assert_eq!(record.cost_nano_usd, 60_000_000);
     assert_eq!(record.stop_reason, "end");
-    assert_eq!(world.door.in_flight.count(), 0);
+    assert_eq!(world.in_flight.count(), 0);
 }
 
 #[tokio::test]
@@ -444,8 +446,10 @@ async fn what_is_no_call_is_refused_and_leaves_no_record() {
 #[tokio::test]
 async fn without_a_policy_callers_are_asked_to_come_again() {
     let world = World::start("").await;
-    let door = Door { current: Current::default(), ..world.door.clone() };
-    let world = World { door, ..world };
+    let world = World {
+        door: Door::new(Room { current: Current::default(), ..world.door.0.as_ref().clone() }),
+        ..world
+    };
     let response = world.chat(&question("live")).await;
     assert_eq!((response.status().as_u16(), header(&response, "retry-after")), (503, Some("1")));
     assert_eq!(world.record().code, code::POLICY_NOT_READY);
