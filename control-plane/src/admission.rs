@@ -10,7 +10,6 @@ mod rollback;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -19,7 +18,7 @@ use lifecycle::Clock;
 use policy::{Change, Diagnostic, ResourceDiff, ResourceId, Severity};
 
 use crate::catalog::{CatalogError, Follower, Snapshot};
-use crate::history::{self, Alongside, Body, CommitOutcome, HistoryError, NewCommit};
+use crate::history::{self, Alongside, CommitOutcome, HistoryError, NewCommit};
 use crate::store::{LeaseId, Store};
 
 pub use idempotency::IdempotencyKey;
@@ -27,8 +26,6 @@ pub use propose::{Proposed, propose};
 
 /// How often a change is decided again when others keep committing first.
 const ATTEMPTS: u32 = 10;
-/// How long an answer waits for the local snapshot to reach what was committed.
-const READ_YOUR_WRITES: Duration = Duration::from_secs(10);
 
 /// What somebody wants.
 #[derive(Debug, Clone)]
@@ -158,10 +155,7 @@ impl Admission {
             // A refusal must hold against what everyone has committed, so the head is read before deciding, not only after.
             let base = self.catalog.refresh().await?;
             match self.attempt(&request, Arc::clone(&base)).await? {
-                Attempt::Done(outcome) => {
-                    let outcome = self.once_visible(outcome).await;
-                    return Ok(Admitted { outcome, is_replay: false });
-                }
+                Attempt::Done(outcome) => return Ok(Admitted { outcome, is_replay: false }),
                 Attempt::HeadMoved => {
                     tracing::debug!(policy.version = base.version, "the head moved first; deciding again");
                 }
@@ -205,10 +199,7 @@ impl Admission {
         proposed: Proposed,
     ) -> Result<Attempt, Refusal> {
         let store = self.store.as_ref();
-        self.catalog.remember(proposed.written.iter().cloned());
-        let bodies: Vec<Body> =
-            proposed.written.iter().map(|(_, resource)| Body::of(resource.canonical())).collect();
-        history::upload_blobs(store, &bodies).await?;
+        history::upload_blobs(store, &proposed.bodies).await?;
 
         let commit_id = uuid::Uuid::now_v7().to_string();
         let new = NewCommit {
@@ -217,9 +208,10 @@ impl Admission {
             message: request.message.clone().unwrap_or_else(|| proposed.summary()),
             time_ms: self.clock.unix_ms(),
             manifest: proposed.manifest.clone(),
-            changes: base.manifest.changes_to(&proposed.manifest),
+            changes: proposed.changed.clone(),
             alongside: Alongside::default(),
         };
+        let (catalog, manifest) = (proposed.catalog.clone(), proposed.manifest.clone());
         let mut outcome = outcome(base, proposed, false);
         outcome.version = base.version.saturating_add(1);
         outcome.commit_id = commit_id;
@@ -232,7 +224,9 @@ impl Admission {
             None => (Alongside::default(), None),
         };
         match history::commit(store, &base.head, NewCommit { alongside, ..new }).await {
-            Ok(CommitOutcome::Committed { .. }) => {
+            Ok(CommitOutcome::Committed { head, .. }) => {
+                // What was committed is what was decided, so it need not be read back for the next reader to see it.
+                self.catalog.take_over(Snapshot::new(head, catalog, manifest)).await;
                 tracing::info!(
                     policy.version = outcome.version,
                     author = request.author,
@@ -263,19 +257,6 @@ impl Admission {
                 "an unused lease is left to end by itself"
             );
         }
-    }
-
-    /// Waits until readers of this control plane see what was committed.
-    async fn once_visible(&self, mut outcome: Outcome) -> Outcome {
-        if outcome.committed && self.catalog.reach(outcome.version, READ_YOUR_WRITES).await.is_err() {
-            let message = format!(
-                "version {} is committed, and this control plane has not read it back yet: it goes on with version {} until it has",
-                outcome.version,
-                self.catalog.newest().version
-            );
-            outcome.warnings.push(warning("", "not_visible_yet", message));
-        }
-        outcome
     }
 }
 

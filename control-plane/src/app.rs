@@ -94,6 +94,7 @@ async fn assemble(settings: &Settings, clock: Clock, tasks: &Tasks) -> anyhow::R
 
     let readiness = Readiness::new();
     let starting = readiness.register("start");
+    keep_private(&url);
     let store = store::open(&url, clock.clone(), tasks)
         .await
         .with_context(|| format!("cannot open the store {url}"))?;
@@ -191,6 +192,16 @@ fn prepare_data(data: &Path) -> anyhow::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(data).with_context(way_out)?;
     let probe = data.join(".writable");
     fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).with_context(way_out)
+}
+
+/// Makes the embedded store's file for the owner alone, wherever it is: it holds the pepper. SQLite gives the files it keeps
+/// beside it the same mode. Where this fails, opening the store fails as well, and says why.
+fn keep_private(url: &StoreUrl) {
+    let StoreUrl::Sqlite { path } = url else { return };
+    if let Some(directory) = path.parent() {
+        let _made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).is_ok();
+    }
+    let _made = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).is_ok();
 }
 
 /// Keeps the first token where the CLI finds it, for the owner alone.

@@ -7,7 +7,7 @@
 //!   reading, and a linearizable look at the head every [`CHECK_EVERY`] bounds what an unknown fault can cost.
 //! - What cannot be loaded never replaces what was: the last good snapshot stays, and the reason is logged.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,8 +29,6 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 const READ_AT_ONCE: usize = 32;
 /// How many older versions are kept for readers of the past.
 const KEEP_OLDER: usize = 4;
-/// Most resources that are remembered between a commit and the load that wants them.
-const REMEMBER: usize = 100_000;
 
 /// One version of the policy. Invariant: `catalog` holds exactly what `manifest` lists.
 #[derive(Debug)]
@@ -56,14 +54,15 @@ impl Snapshot {
         entry_of(&self.manifest, &id.kind.to_string(), id.name.as_str()).map(|entry| entry.sha256.as_str())
     }
 
-    fn empty(head: Head) -> Self {
+    /// A version whose content is known.
+    pub(crate) fn new(head: Head, catalog: policy::Catalog, manifest: Manifest) -> Self {
         Self {
             version: head.version,
             commit_id: head.commit_id.clone(),
             manifest_digest: head.manifest_digest.clone(),
-            catalog: policy::Catalog::new(),
+            catalog,
             head,
-            manifest: Manifest::default(),
+            manifest,
         }
     }
 }
@@ -120,8 +119,6 @@ struct Inner {
     newest: watch::Sender<Arc<Snapshot>>,
     /// Held while a head is read and its version loaded, so that versions are published in the order they were read.
     loading: tokio::sync::Mutex<()>,
-    /// Resources that were just committed here, by digest, so that they need not be read back.
-    remembered: Mutex<HashMap<String, Arc<Resource>>>,
     older: Mutex<VecDeque<Arc<Snapshot>>>,
 }
 
@@ -135,9 +132,12 @@ pub async fn start(store: Arc<dyn Store>, tasks: &Tasks, _clock: Clock) -> Resul
     };
     let inner = Arc::new(Inner {
         store,
-        newest: watch::Sender::new(Arc::new(Snapshot::empty(none))),
+        newest: watch::Sender::new(Arc::new(Snapshot::new(
+            none,
+            policy::Catalog::new(),
+            Manifest::default(),
+        ))),
         loading: tokio::sync::Mutex::default(),
-        remembered: Mutex::default(),
         older: Mutex::default(),
     });
     let revision = inner.catch_up().await?;
@@ -181,11 +181,11 @@ impl Follower {
         Ok(self.newest())
     }
 
-    /// Keeps resources that are about to be committed, by their digests, so that they need not be read back.
-    pub fn remember(&self, resources: impl IntoIterator<Item = (String, Arc<Resource>)>) {
-        let mut remembered = self.inner.remembered.lock();
-        if remembered.len() < REMEMBER {
-            remembered.extend(resources);
+    /// Takes over a version that was just committed here; the caller knows its content, so it is not read back.
+    pub(crate) async fn take_over(&self, committed: Snapshot) {
+        let _loading = self.inner.loading.lock().await;
+        if committed.version > self.inner.newest.borrow().version {
+            self.inner.newest.send_replace(Arc::new(committed));
         }
     }
 
@@ -314,7 +314,6 @@ impl Inner {
         }
         let snapshot = self.load(head, &current).await?;
         tracing::debug!(policy.version = snapshot.version, "read a new version");
-        self.remembered.lock().clear();
         self.newest.send_replace(Arc::new(snapshot));
         Ok(())
     }
@@ -357,15 +356,12 @@ impl Inner {
         for entry in &manifest.entries {
             let before = entry_of(&known.manifest, &entry.kind, &entry.name);
             if before.is_none_or(|before| before.sha256 != entry.sha256) {
-                match self.remembered.lock().get(&entry.sha256) {
-                    Some(resource) => changes.push(Change::Put(Arc::clone(resource))),
-                    None => missing.push(entry.clone()),
-                }
+                missing.push(entry.clone());
             }
         }
         changes.extend(self.read(missing).await?.into_iter().map(Change::Put));
         let catalog = known.catalog.with(&changes);
-        Ok(Snapshot { catalog, manifest, ..Snapshot::empty(head) })
+        Ok(Snapshot::new(head, catalog, manifest))
     }
 
     /// Reads and parses bodies. The digests are checked on reading, the names here.

@@ -7,7 +7,7 @@ use policy::{Catalog, Change, Diagnostic, Kind, Name, Resource, ResourceDiff, Re
 
 use super::{Precondition, Refusal, Request, Wanted, error, rollback, warning};
 use crate::catalog::Snapshot;
-use crate::history::{Manifest, ManifestEntry};
+use crate::history::{Body, ChangedResource, Manifest, ManifestEntry, Operation};
 
 /// A change that may be committed.
 #[derive(Debug)]
@@ -19,9 +19,13 @@ pub struct Proposed {
     /// The groups whose policy changes.
     pub groups: Vec<String>,
     /// Everything in the next version.
+    pub catalog: Catalog,
+    /// The same, by digests.
     pub manifest: Manifest,
-    /// The bodies that are new, by digest (hex).
-    pub written: Vec<(String, Arc<Resource>)>,
+    /// What the history records of the difference.
+    pub changed: Vec<ChangedResource>,
+    /// The bodies that are new.
+    pub bodies: Vec<Body>,
 }
 
 impl Proposed {
@@ -47,19 +51,13 @@ pub fn propose(base: &Snapshot, request: &Request) -> Result<Proposed, Refusal> 
         Wanted::Rollback(target) => rollback::changes(base, target),
     };
     let catalog = base.catalog.with(&changes);
-    let (manifest, written) = manifest(base, &changes);
-    if manifest == base.manifest {
-        return Ok(Proposed {
-            diff: Vec::new(),
-            warnings,
-            groups: Vec::new(),
-            manifest,
-            written: Vec::new(),
-        });
+    let (manifest, changed, bodies) = manifest(&base.manifest, &changes);
+    let (mut groups, mut diff) = (Vec::new(), Vec::new());
+    if !changed.is_empty() {
+        groups = compile(base, &catalog, &changes, &mut warnings)?;
+        diff = policy::diff(&base.catalog, &catalog);
     }
-    let groups = compile(base, &catalog, &mut warnings)?;
-    let diff = policy::diff(&base.catalog, &catalog);
-    Ok(Proposed { diff, warnings, groups, manifest, written })
+    Ok(Proposed { diff, warnings, groups, catalog, manifest, changed, bodies })
 }
 
 fn check_precondition(base: &Snapshot, precondition: &Precondition) -> Result<(), Refusal> {
@@ -110,45 +108,63 @@ fn check_changes(base: &Snapshot, changes: &[Change]) -> Result<(), Refusal> {
     if diagnostics.is_empty() { Ok(()) } else { Err(Refusal::Invalid(diagnostics)) }
 }
 
-/// The next version's manifest and the bodies that are new in it.
-fn manifest(base: &Snapshot, changes: &[Change]) -> (Manifest, Vec<(String, Arc<Resource>)>) {
-    let mut entries: BTreeMap<(String, String), ManifestEntry> = base
-        .manifest
-        .entries
+/// The next version's manifest, how it differs, and the bodies that are new in it.
+fn manifest(base: &Manifest, changes: &[Change]) -> (Manifest, Vec<ChangedResource>, Vec<Body>) {
+    let wanted: BTreeMap<(String, String), Option<Body>> = changes
         .iter()
-        .map(|entry| ((entry.kind.clone(), entry.name.clone()), entry.clone()))
-        .collect();
-    let mut written = Vec::new();
-    for change in changes {
-        match change {
+        .map(|change| match change {
             Change::Put(resource) => {
-                let canonical = resource.canonical();
-                let sha256 = crate::history::sha256_hex(&canonical);
-                let (kind, name) = (resource.kind().to_string(), resource.name.to_string());
-                let size = u64::try_from(canonical.len()).unwrap_or(u64::MAX);
-                let entry =
-                    ManifestEntry { kind: kind.clone(), name: name.clone(), sha256: sha256.clone(), size };
-                if entries.insert((kind, name), entry.clone()) != Some(entry) {
-                    written.push((sha256, Arc::clone(resource)));
-                }
+                let id = (resource.kind().to_string(), resource.name.to_string());
+                (id, Some(Body::of(resource.canonical())))
             }
-            Change::Delete(id) => {
-                entries.remove(&(id.kind.to_string(), id.name.to_string()));
-            }
+            Change::Delete(id) => ((id.kind.to_string(), id.name.to_string()), None),
+        })
+        .collect();
+    let (mut entries, mut changed, mut bodies) =
+        (Vec::with_capacity(base.entries.len()), Vec::new(), Vec::new());
+    let mut old = base.entries.iter().peekable();
+    for ((kind, name), body) in wanted {
+        while let Some(entry) = old.next_if(|entry| (&entry.kind, &entry.name) < (&kind, &name)) {
+            entries.push(entry.clone());
         }
+        let before = old.next_if(|entry| entry.kind == kind && entry.name == name);
+        let before = before.map(|entry| entry.sha256.clone());
+        let after = body.as_ref().map(|body| body.sha256.clone());
+        if let Some(body) = &body {
+            let size = u64::try_from(body.bytes.len()).unwrap_or(u64::MAX);
+            let (kind, name) = (kind.clone(), name.clone());
+            entries.push(ManifestEntry { kind, name, sha256: body.sha256.clone(), size });
+        }
+        let op = match (&before, &after) {
+            (None, Some(_)) => Operation::Created,
+            (Some(_), None) => Operation::Deleted,
+            (Some(before), Some(after)) if before != after => Operation::Updated,
+            (Some(_), Some(_)) | (None, None) => continue,
+        };
+        changed.push(ChangedResource { kind, name, op, before, after });
+        bodies.extend(body);
     }
-    (Manifest { entries: entries.into_values().collect() }, written)
+    entries.extend(old.cloned());
+    (Manifest { entries }, changed, bodies)
 }
 
 /// Compiles every group whose resources change. Returns their names.
-fn compile(base: &Snapshot, next: &Catalog, warnings: &mut Vec<Diagnostic>) -> Result<Vec<String>, Refusal> {
+fn compile(
+    base: &Snapshot,
+    next: &Catalog,
+    changes: &[Change],
+    warnings: &mut Vec<Diagnostic>,
+) -> Result<Vec<String>, Refusal> {
     let version = base.version.saturating_add(1);
-    let mut diagnostics = Vec::new();
-    let mut affected = Vec::new();
-    let mut enforced = BTreeSet::new();
+    let (mut diagnostics, mut affected) = (Vec::new(), Vec::new());
+    let mut unenforced = written(changes);
     for group in next.groups() {
         let resources = next.select(&group);
-        enforced.extend(resources.iter().map(|resource| resource.id()));
+        if !unenforced.is_empty() {
+            for resource in &resources {
+                unenforced.remove(&resource.id());
+            }
+        }
         if is_same(&base.catalog, &group, &resources) {
             continue;
         }
@@ -162,8 +178,21 @@ fn compile(base: &Snapshot, next: &Catalog, warnings: &mut Vec<Diagnostic>) -> R
         return Err(Refusal::Invalid(diagnostics));
     }
     affected.extend(vanished(&base.catalog, next));
-    warnings.extend(unenforced(&base.catalog, next, &enforced));
+    warnings.extend(
+        unenforced
+            .iter()
+            .map(|id| warning(id, "not_selected", format!("no group selects {id}, so no proxy enforces it"))),
+    );
     Ok(affected)
+}
+
+/// What a change puts, except groups, which select and are not selected.
+fn written(changes: &[Change]) -> BTreeSet<ResourceId> {
+    let puts = changes.iter().filter_map(|change| match change {
+        Change::Put(resource) => Some(resource.id()),
+        Change::Delete(_) => None,
+    });
+    puts.filter(|id| id.kind != Kind::Group).collect()
 }
 
 /// Whether a group had the same resources before.
@@ -201,15 +230,6 @@ fn merge(into: &mut Vec<Diagnostic>, group: &Name, said: Vec<Diagnostic>) {
             into.push(diagnostic);
         }
     }
-}
-
-/// New or changed resources that no group of proxies gets.
-fn unenforced(before: &Catalog, next: &Catalog, enforced: &BTreeSet<ResourceId>) -> Vec<Diagnostic> {
-    let is_new = |resource: &Arc<Resource>| before.get(&resource.id()) != Some(resource);
-    next.iter()
-        .filter(|(id, resource)| id.kind != Kind::Group && is_new(resource) && !enforced.contains(id))
-        .map(|(id, _)| warning(id, "not_selected", format!("no group selects {id}, so no proxy enforces it")))
-        .collect()
 }
 
 fn is_error(diagnostic: &Diagnostic) -> bool {

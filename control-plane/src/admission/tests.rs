@@ -1,5 +1,7 @@
 //! What may become the next version, alone and in a race.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::*;

@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use policy::{Change, Diagnostic, Kind, Name, Resource, ResourceId};
+use policy::{Change, Diagnostic, Kind, Name, Op, Resource, ResourceDiff, ResourceId};
 
 use super::body::{Document, Media, Strict, etags, preconditions, single};
 use super::changes::{self, Effect};
@@ -132,8 +132,8 @@ async fn put(
         fingerprint: fingerprint.into(),
     };
     let admitted = changes::admit(&api, &principal, &headers, effect).await?;
-    let is_new = admitted.outcome.committed
-        && api.catalog.at(admitted.outcome.version.saturating_sub(1)).await?.digest_of(&id).is_none();
+    let is_created = |diff: &ResourceDiff| diff.op == Op::Created && diff.resource == id;
+    let is_new = admitted.outcome.committed && admitted.outcome.changes.iter().any(is_created);
     let mut response = changes::answer(&admitted);
     if is_new {
         *response.status_mut() = StatusCode::CREATED;
@@ -152,7 +152,7 @@ async fn delete(
     Strict(query): Strict<WriteQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let mut preconditions = preconditions(&headers, &id)?;
+    let preconditions = preconditions(&headers, &id)?;
     if preconditions.contains(&Precondition::Absent(id.clone())) {
         let detail = "If-None-Match has no meaning for a deletion: send If-Match with the ETag";
         return Err(ApiError::bad_request("invalid_header", detail));
@@ -165,7 +165,6 @@ async fn delete(
             return Err(ApiError::not_found(detail));
         }
     }
-    preconditions.dedup();
     let effect = Effect {
         fingerprint: format!("delete {id}").into_bytes().into(),
         wanted: Wanted::Apply(vec![Change::Delete(id)]),

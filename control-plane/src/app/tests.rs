@@ -22,6 +22,8 @@ async fn a_restart_continues_from_the_data_directory() {
     assert_eq!(kept.trim(), token);
     let mode = fs::metadata(&first.token_file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+    let store_mode = fs::metadata(data.path().join("store.sqlite")).unwrap().permissions().mode();
+    assert_eq!(store_mode & 0o777, 0o600, "the store holds the pepper");
     assert!(first.pending().is_empty());
     first.shutdown().await;
 
