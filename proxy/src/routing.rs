@@ -328,3 +328,6 @@ fn strategy_name(strategy: Strategy) -> &'static str {
         Strategy::Sticky => "sticky",
     }
 }
+
+#[cfg(test)]
+mod tests;
