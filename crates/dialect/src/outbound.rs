@@ -17,7 +17,7 @@ use crate::{
 pub fn encode_call(call: &Call, target: &TargetShape<'_>) -> Result<Outbound, Fault> {
     let translates = call.dialect != target.dialect || call.envelope.places.unsigned_thinking;
     if translates {
-        return encode_request(&call.request()?, target);
+        return encode_request(call.request()?, target);
     }
     let body = splice(&call.body, edits(call, target));
     Ok(Outbound { body, dropped: Vec::new(), defaulted: Vec::new() })
@@ -27,7 +27,7 @@ pub fn encode_call(call: &Call, target: &TargetShape<'_>) -> Result<Outbound, Fa
 ///
 /// # Errors
 /// The target has no word for something in the call; the fault names the field.
-pub fn encode_request(request: &Request, target: &TargetShape<'_>) -> Result<Outbound, Fault> {
+pub fn encode_request(request: Request, target: &TargetShape<'_>) -> Result<Outbound, Fault> {
     let mut losses = Losses::new(request.origin, target);
     let body = match target.dialect {
         Dialect::OpenAi => openai::write::write(request, target, &mut losses)?,

@@ -185,7 +185,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next byte that is not white space.
-    #[inline]
+    #[inline(always)]
     fn peek(&mut self) -> Option<u8> {
         loop {
             match self.bytes.get(self.at) {
@@ -196,7 +196,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn key(&mut self) -> Result<Token, ScanError> {
         let text = self.string()?;
         if self.peek() != Some(b':') {
@@ -207,7 +207,7 @@ impl<'a> Scanner<'a> {
         Ok(Token::Key(text))
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&mut self, byte: u8) -> Result<Token, ScanError> {
         match byte {
             b'"' => {
@@ -244,7 +244,7 @@ impl<'a> Scanner<'a> {
         token
     }
 
-    #[inline]
+    #[inline(always)]
     fn after_value(&mut self) {
         self.expect = if self.depth == 0 { Expect::Nothing } else { Expect::Comma };
     }
@@ -291,7 +291,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads a string; stands on its opening quote.
-    #[inline]
+    #[inline(always)]
     fn string(&mut self) -> Result<Text, ScanError> {
         self.at += 1;
         let start = self.at;
@@ -348,7 +348,7 @@ impl<'a> Scanner<'a> {
 }
 
 /// How many bytes at the start need no care inside a string: neither quote nor backslash nor control character.
-#[inline]
+#[inline(always)]
 fn plain(bytes: &[u8]) -> usize {
     let (words, tail) = bytes.as_chunks::<8>();
     // Most strings are short: a few words first, then what is made for long ones.
@@ -366,6 +366,7 @@ fn plain(bytes: &[u8]) -> usize {
     count + tail.iter().take_while(|b| !matches!(**b, b'"' | b'\\' | 0..0x20)).count()
 }
 
+#[inline(never)]
 fn plain_long(bytes: &[u8]) -> usize {
     let end = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
     let text = bytes.get(..end).unwrap_or_default();
@@ -377,7 +378,7 @@ fn plain_long(bytes: &[u8]) -> usize {
 }
 
 /// The lowest set bit lies in the first byte that needs care; higher bits may lie.
-#[inline]
+#[inline(always)]
 fn special(word: [u8; 8]) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;

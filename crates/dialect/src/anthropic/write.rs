@@ -18,7 +18,7 @@ const USUAL_CAP: u32 = 4_096;
 
 /// Writes a body. Everything that may be refused is looked at first, so that writing itself cannot fail.
 pub(crate) fn write(
-    request: &Request,
+    request: Request,
     target: &TargetShape<'_>,
     losses: &mut Losses,
 ) -> Result<Vec<u8>, Fault> {

@@ -15,7 +15,7 @@ const MOST_STOPS: usize = 4;
 
 /// Writes a body. Everything that may be refused is looked at first, so that writing itself cannot fail.
 pub(crate) fn write(
-    request: &Request,
+    request: Request,
     target: &TargetShape<'_>,
     losses: &mut Losses,
 ) -> Result<Vec<u8>, Fault> {
@@ -73,12 +73,11 @@ fn write_sampling(w: &mut ObjectWriter<'_>, request: &Request) {
 }
 
 /// The request as far as OpenAI has words for it.
-fn fit(request: &Request, target: &TargetShape<'_>, losses: &mut Losses) -> Result<Request, Fault> {
-    let mut fit = request.clone();
+fn fit(mut fit: Request, target: &TargetShape<'_>, losses: &mut Losses) -> Result<Request, Fault> {
     if losses.is_home() {
         return Ok(fit);
     }
-    losses.extra("", &request.extra)?;
+    losses.extra("", &fit.extra)?;
     if fit.cache.take().is_some() {
         losses.drop("cache_control");
     }
@@ -99,7 +98,7 @@ fn fit(request: &Request, target: &TargetShape<'_>, losses: &mut Losses) -> Resu
     if let Some(OutputFormat::Opaque(_)) = fit.format {
         return Err(Fault::no_word(target.dialect, "output_config.format", "there is no word for it"));
     }
-    for (index, tool) in request.tools.iter().enumerate() {
+    for (index, tool) in fit.tools.iter().enumerate() {
         fit_tool(tool, &format!("tools[{index}]"), losses)?;
     }
     fit.tools.retain(|tool| matches!(tool.body, ToolBody::Function { .. }));

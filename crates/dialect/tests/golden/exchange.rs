@@ -173,7 +173,7 @@ fn anthropic(record: &Value, said: &mut Said, calls: &mut Vec<(u64, String, Stri
 /// A call written again in its own dialect.
 pub(crate) fn rewrite(exchange: &Exchange, model: &str) -> Bytes {
     let request = exchange.call().request().unwrap();
-    encode_request(&request, &TargetShape::new(exchange.dialect, model)).unwrap().body
+    encode_request(request, &TargetShape::new(exchange.dialect, model)).unwrap().body
 }
 
 /// What a call says, whoever says it: the lines of the conversation, and the tools.

@@ -16,16 +16,15 @@ const LEAST_BUDGET: u32 = 1_024;
 
 /// The request as far as Anthropic has words for it.
 pub(super) fn fit(
-    request: &Request,
+    mut fit: Request,
     (target, cap): (&TargetShape<'_>, u32),
     losses: &mut Losses,
 ) -> Result<Request, Fault> {
-    let mut fit = request.clone();
     if losses.is_home() {
         drop_unsigned(&mut fit, losses);
         return Ok(fit);
     }
-    losses.extra("", &request.extra)?;
+    losses.extra("", &fit.extra)?;
     fit_tools(&mut fit, losses)?;
     fit_messages(&mut fit, losses)?;
     fit_stop(&mut fit, losses)?;
