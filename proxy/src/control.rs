@@ -141,10 +141,8 @@ pub async fn start(
     let spool = Directory::open(&directory.join("spool"))
         .and_then(|disk| Spool::open(Box::new(disk), boot_id.clone(), SpoolLimits::default()))
         .map_err(broken("spool"))?;
-    let spool = Arc::new(Mutex::new(spool));
     let vitals = Arc::new(Vitals::new());
-    let (records, reporter) =
-        Records::new(Arc::clone(&spool), Arc::clone(&vitals), clock.clone(), proxy_id.clone());
+    let (records, reporter) = Records::new(spool, Arc::clone(&vitals), clock.clone(), proxy_id.clone());
     let names =
         Names { proxy_id: proxy_id.clone(), boot_id, group: settings.group, address: settings.address };
     let (standing, watched) = watch::channel(Standing::default());
@@ -158,7 +156,6 @@ pub async fn start(
         vitals,
         inflight: settings.inflight,
         records: Arc::clone(&records),
-        spool,
         standing,
         clock: clock.clone(),
         held: None,

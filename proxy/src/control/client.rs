@@ -203,7 +203,7 @@ pub(super) struct Backoff {
 
 impl Backoff {
     /// The shortest wait.
-    const FLOOR: Duration = Duration::from_millis(100);
+    pub(super) const FLOOR: Duration = Duration::from_millis(100);
     /// The longest wait.
     pub(super) const CEILING: Duration = Duration::from_secs(30);
     /// A stream that lived this long was healthy.

@@ -45,7 +45,15 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub struct Records {
     queue: mpsc::Sender<Record>,
     dropped: AtomicU64,
+    spooled: Arc<Gauge>,
     vitals: Arc<Vitals>,
+}
+
+/// What the spool last said of itself: whoever asks must not wait for a disk.
+#[derive(Debug, Default)]
+pub(super) struct Gauge {
+    waiting: AtomicU64,
+    dropped: AtomicU64,
 }
 
 /// Takes records out of the queue.
@@ -53,6 +61,7 @@ pub struct Records {
 pub(super) struct Reporter {
     queue: mpsc::Receiver<Record>,
     spool: Arc<Mutex<Spool>>,
+    gauge: Arc<Gauge>,
     clock: Clock,
     proxy_id: String,
     stream: Option<Stream>,
@@ -80,21 +89,33 @@ impl RecordSink for Records {
 impl Records {
     /// The two ends of the queue.
     pub(super) fn new(
-        spool: Arc<Mutex<Spool>>,
+        spool: Spool,
         vitals: Arc<Vitals>,
         clock: Clock,
         proxy_id: String,
     ) -> (Arc<Self>, Reporter) {
         let (sender, queue) = mpsc::channel(QUEUE);
-        let records = Arc::new(Self { queue: sender, dropped: AtomicU64::new(0), vitals });
+        let gauge = Arc::new(Gauge::default());
+        gauge.read(&spool);
+        let (dropped, spooled) = (AtomicU64::new(0), Arc::clone(&gauge));
+        let records = Arc::new(Self { queue: sender, dropped, spooled, vitals });
         let retry_at = clock.now();
         let backoff = Backoff::new();
-        (records, Reporter { queue, spool, clock, proxy_id, stream: None, backoff, retry_at })
+        let spool = Arc::new(Mutex::new(spool));
+        (records, Reporter { queue, spool, gauge, clock, proxy_id, stream: None, backoff, retry_at })
     }
 
-    /// Records that did not even reach the spool.
+    /// Records lost since boot: those that did not reach the spool, and those it had no room for.
     pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.dropped.load(Ordering::Relaxed).saturating_add(self.spooled.dropped.load(Ordering::Relaxed))
+    }
+}
+
+impl Gauge {
+    fn read(&self, spool: &Spool) {
+        let counts = spool.counts();
+        self.waiting.store(counts.waiting, Ordering::Relaxed);
+        self.dropped.store(counts.dropped, Ordering::Relaxed);
     }
 }
 
@@ -187,7 +208,7 @@ impl Reporter {
     }
 
     fn has_waiting(&self) -> bool {
-        self.spool.lock().counts().waiting > 0
+        self.gauge.waiting.load(Ordering::Relaxed) > 0
     }
 
     async fn open(&mut self, channel: Option<Channel>) {
@@ -236,8 +257,14 @@ impl Reporter {
         &self,
         work: impl FnOnce(&mut Spool) -> R + Send + 'static,
     ) -> Option<R> {
-        let spool = Arc::clone(&self.spool);
-        match tokio::task::spawn_blocking(move || work(&mut spool.lock())).await {
+        let (spool, gauge) = (Arc::clone(&self.spool), Arc::clone(&self.gauge));
+        let work = move || {
+            let mut spool = spool.lock();
+            let result = work(&mut spool);
+            gauge.read(&spool);
+            result
+        };
+        match tokio::task::spawn_blocking(work).await {
             Ok(result) => Some(result),
             Err(error) => {
                 tracing::error!(%error, "the spool stopped in the middle of its work");

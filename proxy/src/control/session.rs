@@ -18,7 +18,6 @@ use crate::control::data_dir::DataDir;
 use crate::control::last_good::{GivenUp, Kept, PROOF, Slots};
 use crate::control::report::Records;
 use crate::control::session::stream::{Over, Stream};
-use crate::control::spool::Spool;
 use crate::control::vitals::Vitals;
 use crate::control::{Build, CountInflight, Standing};
 use crate::identity::Pepper;
@@ -53,7 +52,6 @@ pub(super) struct Control {
     pub(super) vitals: Arc<Vitals>,
     pub(super) inflight: CountInflight,
     pub(super) records: Arc<Records>,
-    pub(super) spool: Arc<Mutex<Spool>>,
     pub(super) standing: watch::Sender<Standing>,
     pub(super) clock: Clock,
     /// What is in force.
@@ -128,7 +126,7 @@ impl Control {
             let wait = match &over {
                 Over::Goodbye(after) => {
                     backoff.reset();
-                    after.min(&Backoff::CEILING).mul_f64(0.5 + fastrand::f64() / 2.0)
+                    (*after).clamp(Backoff::FLOOR, Backoff::CEILING).mul_f64(0.5 + fastrand::f64() / 2.0)
                 }
                 Over::Broken(_) => backoff.next(fastrand::f64()),
             };

@@ -10,6 +10,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message;
@@ -62,7 +63,7 @@ pub struct SpoolCounts {
 pub struct Spool {
     disk: Box<dyn Disk>,
     limits: SpoolLimits,
-    boot_id: String,
+    boot_id: Arc<str>,
     next_sequence: u64,
     /// Invariant: oldest first; segments of one boot and lane are in order of sequence.
     segments: VecDeque<Segment>,
@@ -70,8 +71,8 @@ pub struct Spool {
     next_segment: u64,
     cursor: Cursor,
     /// The highest sequence handed out, and the highest acknowledged, by boot and lane.
-    sent: HashMap<(String, u32), u64>,
-    acked: HashMap<(String, u32), u64>,
+    sent: HashMap<(Arc<str>, u32), u64>,
+    acked: HashMap<(Arc<str>, u32), u64>,
     disk_failed_at: Option<Instant>,
     counts: SpoolCounts,
 }
@@ -80,7 +81,7 @@ pub struct Spool {
 struct Segment {
     id: u64,
     name: String,
-    boot_id: String,
+    boot_id: Arc<str>,
     lane: u32,
     first: u64,
     last: u64,
@@ -121,7 +122,7 @@ impl Spool {
         let mut spool = Self {
             disk,
             limits,
-            boot_id,
+            boot_id: boot_id.into(),
             next_sequence: 1,
             segments: VecDeque::new(),
             next_segment: 1,
@@ -140,7 +141,7 @@ impl Spool {
     /// Takes records in, giving each its place in this boot's sequence.
     pub fn append(&mut self, records: Vec<CallRecord>, now: Instant) {
         for mut record in records {
-            record.boot_id.clone_from(&self.boot_id);
+            record.boot_id = self.boot_id.to_string();
             record.lane = LANE;
             record.sequence = self.next_sequence;
             let mut framed = Vec::with_capacity(record.encoded_len() + 8);
@@ -170,8 +171,7 @@ impl Spool {
             }
             let records = self.read_some(position, most);
             let Some(last) = records.last() else { continue };
-            let key = (last.boot_id.clone(), last.lane);
-            self.sent.insert(key, last.sequence);
+            self.sent.insert((Arc::from(last.boot_id.as_str()), last.lane), last.sequence);
             return Some(Batch { boot_id: last.boot_id.clone(), records });
         }
     }
@@ -183,14 +183,14 @@ impl Spool {
 
     /// Everything of this boot and lane up to `sequence` is safe elsewhere. More than was handed out is not believed.
     pub fn acknowledge(&mut self, boot_id: &str, lane: u32, sequence: u64) {
-        let key = (boot_id.to_owned(), lane);
+        let key = (Arc::from(boot_id), lane);
         let Some(sent) = self.sent.get(&key).copied() else { return };
         let sequence = sequence.min(sent);
         let acked = self.acked.entry(key).or_default();
         *acked = sequence.max(*acked);
         let acked = *acked;
         let done = |segment: &Segment| {
-            segment.boot_id == boot_id && segment.lane == lane && segment.last <= acked && !segment.is_open
+            *segment.boot_id == *boot_id && segment.lane == lane && segment.last <= acked && !segment.is_open
         };
         while let Some(position) = self.segments.iter().position(done) {
             self.remove(position);
@@ -321,7 +321,7 @@ impl Spool {
         self.segments.push_back(Segment {
             id: self.next_segment,
             name: format!("{}-{LANE:03}-{sequence:020}.seg", self.boot_id),
-            boot_id: self.boot_id.clone(),
+            boot_id: Arc::clone(&self.boot_id),
             lane: LANE,
             first: sequence,
             last: sequence.saturating_sub(1),
@@ -381,14 +381,16 @@ impl Spool {
 
     fn waiting_in(&self, position: usize) -> u64 {
         let Some(segment) = self.segments.get(position) else { return 0 };
-        let acked = self.acked.get(&(segment.boot_id.clone(), segment.lane)).copied().unwrap_or_default();
+        let acked =
+            self.acked.get(&(Arc::clone(&segment.boot_id), segment.lane)).copied().unwrap_or_default();
         segment.last.saturating_sub(acked.max(segment.first.saturating_sub(1)))
     }
 
     /// Up to `most` unacknowledged records from the cursor on. An empty answer moved the cursor nevertheless.
     fn read_some(&mut self, position: usize, most: usize) -> Vec<CallRecord> {
         let Some(segment) = self.segments.get(position) else { return Vec::new() };
-        let acked = self.acked.get(&(segment.boot_id.clone(), segment.lane)).copied().unwrap_or_default();
+        let acked =
+            self.acked.get(&(Arc::clone(&segment.boot_id), segment.lane)).copied().unwrap_or_default();
         let read = match &segment.place {
             Place::Disk => self.disk.read(&segment.name, self.cursor.offset, READ_BYTES),
             Place::Memory(body) => {
@@ -432,7 +434,7 @@ fn extend(found: &mut Option<Segment>, name: &str, id: u64, record: &CallRecord)
             *found = Some(Segment {
                 id,
                 name: name.to_owned(),
-                boot_id: record.boot_id.clone(),
+                boot_id: Arc::from(record.boot_id.as_str()),
                 lane: record.lane,
                 first: record.sequence,
                 last: record.sequence,

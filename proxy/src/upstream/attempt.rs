@@ -11,6 +11,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use lifecycle::Clock;
 use policy::Timeouts;
 use tokio::time::Instant;
@@ -74,7 +75,7 @@ pub(super) async fn attempt(one: Try<'_>) -> Result<Success, Trouble> {
     let idle = one.timeouts.idle.map_or(Duration::from_secs(60), Duration::from);
     let (head, body) = response.into_parts();
     let mut pull = Pull::new(body, one.clock.clone(), idle, one.deadline);
-    if status != StatusCode::OK {
+    if !status.is_success() {
         return Err(refusal(&one, status, &head.headers, &mut pull).await);
     }
     if !one.call.envelope.stream {
@@ -109,10 +110,35 @@ async fn send(one: &Try<'_>, due: Instant) -> Result<Response<Incoming>, Trouble
     *request.method_mut() = Method::POST;
     *request.uri_mut() = one.upstream.uri(one.call.operation);
     *request.headers_mut() = one.headers.clone();
-    match tokio::time::timeout_at(due, client.request(request)).await {
+    // The provider's own limit is the connector's; a rule can only shorten it, because connections are shared by all rules.
+    let connect =
+        one.timeouts.connect.map(Duration::from).filter(|connect| *connect < one.upstream.connect_limit());
+    let answer = match connect {
+        None => tokio::time::timeout_at(due, client.request(request)).await,
+        Some(connect) => {
+            let captured = capture_connection(&mut request);
+            let sending = tokio::time::timeout_at(due, client.request(request));
+            tokio::select! {
+                biased;
+                answer = sending => answer,
+                () = unconnected(captured, one.clock.now() + connect) => {
+                    return Err(Trouble::unconnected(name, connect));
+                }
+            }
+        }
+    };
+    match answer {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) => Err(Trouble::transport(name, &error)),
         Err(_elapsed) => Err(Trouble::overdue(name, 0, "no answer began in time".to_owned())),
+    }
+}
+
+/// Ready when there is no connection by `due`; never, when there is one.
+async fn unconnected(captured: CaptureConnection, due: Instant) {
+    tokio::time::sleep_until(due).await;
+    if captured.connection_metadata().is_some() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -93,7 +93,7 @@ pub(super) struct Timed<C> {
 /// The connection did not stand in time.
 #[derive(Debug, thiserror::Error)]
 #[error("no connection within {} ms", .0.as_millis())]
-pub(super) struct ConnectTimeout(Duration);
+pub(super) struct ConnectTimeout(pub(super) Duration);
 
 impl<C> Service<Uri> for Timed<C>
 where

@@ -123,19 +123,23 @@ impl Upstream {
         }
     }
 
+    /// How long a connection may take.
+    pub(super) fn connect_limit(&self) -> Duration {
+        let timeouts = self.provider.timeouts.or(policy::Timeouts::DEFAULT);
+        timeouts.connect.map_or(Duration::from_secs(5), Duration::from)
+    }
+
     /// The client of a lane, made when it is first needed: it belongs to the runtime that uses it.
     pub(super) fn client(&self, lane: usize) -> Option<&HttpClient> {
         let slot = self.clients.get(lane.checked_rem(self.clients.len())?)?;
-        let timeouts = self.provider.timeouts.or(policy::Timeouts::DEFAULT);
         Some(slot.get_or_init(|| {
-            let connect = timeouts.connect.map_or(Duration::from_secs(5), Duration::from);
             let is_plain = self.chat.scheme() == Some(&http::uri::Scheme::HTTP);
             let protocol = match (self.provider.http2, is_plain) {
                 (false, _) => Protocol::Http1,
                 (true, false) => Protocol::Http2,
                 (true, true) => Protocol::PlainHttp2,
             };
-            client::build(rustls::ClientConfig::clone(&self.tls), connect, protocol)
+            client::build(rustls::ClientConfig::clone(&self.tls), self.connect_limit(), protocol)
         }))
     }
 

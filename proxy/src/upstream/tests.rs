@@ -2,10 +2,10 @@ use std::future::poll_fn;
 
 use dialect::{Call, Operation};
 use http::{HeaderName, HeaderValue};
-use lifecycle::Tasks;
+use lifecycle::{Task, TaskKind, Tasks};
 use parking_lot::Mutex;
-use policy::{Name, compile, parse_documents};
-use tokio::net::TcpListener;
+use policy::{Name, Timeouts, compile, parse_documents};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::*;
@@ -24,8 +24,6 @@ const BRIEF: Timeouts = Timeouts {
     idle: Some(policy::Span::from_millis(100)),
     total: None,
 };
-
-use policy::Timeouts;
 
 #[derive(Default)]
 struct Sink(Mutex<Vec<Record>>);
@@ -235,6 +233,54 @@ async fn a_provider_that_is_down_is_tried_once_more_and_then_the_next_one_serves
     let world = World::new(&urls);
     assert_eq!(world.ask(&plain()).await.unwrap().target.provider, "p1");
     world.expect_attempts(&[("p0", "connect"), ("p0", "connect"), ("p1", "ok")]);
+}
+
+/// A socket whose queue is full, so that nobody can connect; and what fills it.
+async fn full_socket() -> (u16, TcpListener, Vec<Task>) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let tasks = Tasks::new();
+    let waiting = (0..8)
+        .map(|_| {
+            tasks.spawn("waits in the queue", TaskKind::Disposable, async move {
+                let _connection = TcpStream::connect(address).await;
+                std::future::pending::<()>().await;
+            })
+        })
+        .collect();
+    // Two of them fit; the others are as stuck as the test's own call will be.
+    let first = TcpStream::connect(address);
+    let _stuck = timeout(Duration::from_millis(200), first).await;
+    (address.port(), listener, waiting)
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_stand_in_time_is_given_up_also_by_a_rules_own_limit() {
+    let (port, _listener, _waiting) = full_socket().await;
+    let next = FakeProvider::start(&Tasks::new(), vec![good()]).await;
+    let urls = [format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{}", next.port)];
+    let mut world = World::new(&urls);
+    let short = Some(policy::Span::from_millis(150));
+    world.plan.timeouts = Timeouts { connect: short, ..Timeouts::default() };
+    world.plan.retries.per_target = 1;
+    assert_eq!(world.ask(&plain()).await.unwrap().target.provider, "p1");
+    world.expect_attempts(&[("p0", "connect_timeout"), ("p1", "ok")]);
+}
+
+#[tokio::test]
+async fn what_no_target_can_express_is_refused_naming_the_field_and_nothing_is_sent() {
+    let tasks = Tasks::new();
+    let provider = FakeProvider::start(&tasks, vec![good()]).await;
+    let url = format!("http://127.0.0.1:{}", provider.port);
+    let world = World::with_policy(&policy_for(&[url.clone(), url], "env:KEY", "anthropic"), tasks);
+    let call = inbound(r#"{"model":"m","n":2,"max_tokens":5,"messages":[{"role":"user","content":"hi"}]}"#);
+    let failure = world.ask(&call).await.unwrap_err();
+    assert_eq!((failure.code, failure.status), (code::UNSUPPORTED, 400));
+    assert_eq!(failure.param.as_deref(), Some("n"));
+    assert!(provider.seen().is_empty());
+    world.expect_attempts(&[("p0", "unsupported"), ("p1", "unsupported")]);
 }
 
 #[tokio::test]

@@ -86,6 +86,11 @@ impl Trouble {
         Self::ours(provider, Class::Unreachable, "reset", causes.to_string())
     }
 
+    /// The connection did not stand within what a rule allows.
+    pub(super) fn unconnected(provider: &str, limit: Duration) -> Self {
+        Self::ours(provider, Class::Unreachable, "connect_timeout", ConnectTimeout(limit).to_string())
+    }
+
     /// The answer's body broke off.
     pub(super) fn cut(provider: &str, status: u16, error: &hyper::Error) -> Self {
         Self { status, ..Self::ours(provider, Class::Transient, "cut", Causes(error).to_string()) }

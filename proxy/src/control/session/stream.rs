@@ -331,14 +331,13 @@ impl<'a> Stream<'a> {
 
     fn pulse(&self) -> Pulse {
         let reading = self.control.vitals.read();
-        let spooled = self.control.spool.lock().counts().dropped;
         Pulse {
             active_version: self.control.held.as_ref().map(|held| held.kept.version).unwrap_or_default(),
             inflight: (self.control.inflight)(),
             calls: reading.calls,
             errors: reading.errors,
             p99_ms: reading.p99_ms,
-            dropped_records: spooled.saturating_add(self.control.records.dropped()),
+            dropped_records: self.control.records.dropped(),
         }
     }
 
