@@ -102,6 +102,10 @@ pub(crate) fn cell(value: &Value, pointer: &str) -> String {
         None | Some(Value::Null) => "-".to_owned(),
         Some(Value::String(text)) if text.is_empty() => "-".to_owned(),
         Some(Value::String(text)) => text.clone(),
+        // Never `7.5e-6`.
+        Some(Value::Number(number)) if number.is_f64() => {
+            number.as_f64().map_or_else(String::new, |n| n.to_string())
+        }
         Some(other) => other.to_string(),
     }
 }
@@ -134,6 +138,7 @@ mod tests {
         assert_eq!(cell(&value, "/none"), "-");
         assert_eq!(cell(&value, "/empty"), "-");
         assert_eq!(cell(&value, "/missing"), "-");
+        assert_eq!(cell(&serde_json::json!({"usd": 7.5e-6}), "/usd"), "0.0000075");
     }
 
     #[test]

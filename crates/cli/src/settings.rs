@@ -9,7 +9,7 @@ use crate::output::Format;
 
 /// The single front door to AI models: start it, change its policy, read its history.
 #[derive(Debug, Parser)]
-#[command(name = "frontdoor", version, propagate_version = true, max_term_width = 110)]
+#[command(name = "frontdoor", version, max_term_width = 110)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -239,4 +239,14 @@ pub enum Audit {
     },
     /// Write the whole history to standard output, one commit a line, oldest first.
     Export,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_verb_contradicts_another_or_the_global_flags() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
 }

@@ -122,7 +122,7 @@ async fn every_verb_answers() {
         }
     });
     let record: Value = serde_json::from_slice(&record.await).unwrap();
-    assert_eq!(record["provider"], "sim-openai", "{record}");
+    assert_eq!(record["served"]["provider"], "sim-openai", "{record}");
     let usage = verb(&up, &data, &["usage", "--by", "team,model", "--since", "1h"]);
     assert_eq!(usage["rows"][0]["calls"], 1, "{usage}");
     assert_eq!(verb(&up, &data, &["audit", "verify"])["intact"], true);

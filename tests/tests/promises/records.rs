@@ -39,7 +39,7 @@ async fn a_refused_call_leaves_a_record_as_well() {
     let refused = world.chat(&key, "no-such-model").await.expect(404);
     let record = world.explained(refused.header("x-frontdoor-request-id")).await;
     assert_eq!((&record["status"], &record["code"]), (&json!(404), &json!("unknown_model")), "{record}");
-    assert_eq!(record["application"], "first-app");
+    assert_eq!(record["caller"]["application"], "first-app");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{
     client::{AdminClient, escape},
     error::CliError,
-    output::{Out, cell, items, table, time},
+    output::{Out, cell, items, table},
 };
 
 pub(super) async fn show(client: &AdminClient, out: &mut Out, request_id: &str) -> Result<(), CliError> {
@@ -17,12 +17,11 @@ fn story(out: &Out, record: &Value) -> String {
     let code = cell(record, "/code");
     let outcome = format!("{} {code}", cell(record, "/status"));
     let outcome = if code == "ok" { out.good(&outcome) } else { out.bad(&outcome) };
-    let caller = ["/organisation", "/team", "/application", "/key_id"]
-        .map(|pointer| cell(record, pointer))
-        .join(" / ");
+    let caller = ["/caller/organisation", "/caller/team", "/caller/application", "/caller/key"];
+    let caller = caller.map(|pointer| cell(record, pointer)).join(" / ");
     let head = [
         ("request", cell(record, "/request_id")),
-        ("time", time(record, "/started_ms")),
+        ("time", cell(record, "/started")),
         ("caller", caller),
         ("policy", format!("version {} (group {})", cell(record, "/policy_version"), cell(record, "/group"))),
         ("asked", format!("{} {}", cell(record, "/operation"), cell(record, "/asked_model"))),
@@ -31,9 +30,9 @@ fn story(out: &Out, record: &Value) -> String {
             "served by",
             format!(
                 "{} as {} at {}",
-                cell(record, "/model"),
-                cell(record, "/upstream_model"),
-                cell(record, "/provider")
+                cell(record, "/served/model"),
+                cell(record, "/served/upstream_model"),
+                cell(record, "/served/provider")
             ),
         ),
         ("tokens", tokens(record)),
@@ -71,7 +70,7 @@ type Columns = &'static [(&'static str, &'static str)];
 
 const CANDIDATE: Columns = &[
     ("rank", "/rank"),
-    ("model", "/model"),
+    ("model", "/served/model"),
     ("provider", "/provider"),
     ("upstream model", "/upstream_model"),
     ("reason", "/reason"),
@@ -115,9 +114,25 @@ fn tokens(record: &Value) -> String {
     )
 }
 
+/// Nano-USD as USD, to the last digit; no cost is not zero but unknown.
 fn cost(record: &Value) -> String {
-    match record.pointer("/priced") {
-        Some(Value::Bool(true)) => format!("{} USD", cell(record, "/cost_usd")),
-        _ => "unpriced".to_owned(),
+    match record.pointer("/cost_nano_usd").and_then(Value::as_i64) {
+        Some(nano) => {
+            let text = format!("{}.{:09}", nano / 1_000_000_000, nano.abs() % 1_000_000_000);
+            format!("{} USD", text.trim_end_matches('0').trim_end_matches('.'))
+        }
+        None => "unpriced".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cost_is_told_to_the_last_digit_and_a_missing_one_is_not_zero() {
+        assert_eq!(cost(&serde_json::json!({"cost_nano_usd": 7500})), "0.0000075 USD");
+        assert_eq!(cost(&serde_json::json!({"cost_nano_usd": 2_000_000_000})), "2 USD");
+        assert_eq!(cost(&serde_json::json!({})), "unpriced");
     }
 }
