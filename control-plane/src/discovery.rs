@@ -9,6 +9,7 @@ mod driver;
 mod hello;
 mod offer;
 mod report;
+mod reported;
 mod session;
 
 use std::pin::Pin;

@@ -240,7 +240,7 @@ impl World {
 
     pub async fn stop_simulator(&mut self) {
         let running = self.simulator.take().expect("it runs");
-        running.stop().await;
+        running.stop().await.expect("it stops");
     }
 
     pub async fn start_simulator(&mut self) {

@@ -35,7 +35,7 @@ impl Random {
             match self.next(5) {
                 0 if !bytes.is_empty() => bytes[at] = u8::try_from(self.next(256)).unwrap(),
                 1 if !bytes.is_empty() => drop(bytes.remove(at)),
-                2 => bytes.insert(at, b"{}[]\",:\\\n\r\xff0e-"[self.next(15)]),
+                2 => bytes.insert(at, b"{}[]\",:\\\n\r\xff0e-"[self.next(14)]),
                 3 => bytes.truncate(at),
                 _ => {
                     let other = SEEDS[self.next(SEEDS.len())].as_bytes();

@@ -146,8 +146,9 @@ fn says(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let before = line[..at].chars().next_back();
         let after = line[at + word.len()..].chars().next();
-        let is_part = |character: Option<char>| character.is_some_and(|c| c.is_alphanumeric() || c == '_');
-        !is_part(before) && (word.ends_with(':') || !is_part(after))
+        let is_part =
+            |character: Option<char>| character.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':');
+        !is_part(before) && (word.ends_with(':') || !after.is_some_and(|c| c.is_alphanumeric() || c == '_'))
     })
 }
 
@@ -166,6 +167,17 @@ fn only_settings_read_the_environment() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Who may look ahead all the same, and why.
+const AHEAD: [(&str, &str, &str); 3] = [
+    ("proxy/src/frontend/render.rs", "settle", "renders what the last room returns"),
+    ("proxy/src/guard.rs", "upstream", "inspects the answer on its way back"),
+    (
+        "proxy/src/routing",
+        "upstream",
+        "ranks by the standing of breakers and measured latencies, which upstream keeps",
+    ),
+];
+
 /// The rooms of the proxy in the order of a call. A room may name the proof types of those before it, never of those after.
 #[test]
 fn a_room_of_the_proxy_names_no_room_after_it() {
@@ -177,8 +189,10 @@ fn a_room_of_the_proxy_names_no_room_after_it() {
         for path in inside.iter().chain([&own]).filter(|path| !is_test(path)) {
             let text = product(path);
             for later in order.iter().skip(position + 1) {
-                if code(&text).any(|line| line.contains(&format!("crate::{later}"))) {
-                    wrong.push(format!("{} names {later}", shown(path)));
+                let name = shown(path);
+                let may = AHEAD.iter().any(|(who, whom, _)| name.starts_with(who) && later == whom);
+                if !may && code(&text).any(|line| line.contains(&format!("crate::{later}"))) {
+                    wrong.push(format!("{name} names {later}"));
                 }
             }
         }
@@ -207,7 +221,7 @@ fn a_room_of_the_control_plane_names_no_door_and_no_wiring() {
         let own = root().join(format!("control-plane/src/{room}.rs"));
         for path in inside.iter().chain([&own]).filter(|path| path.exists() && !is_test(path)) {
             let text = product(path);
-            for door in ["api", "app", "settings"] {
+            for door in ["api", "app", "process"] {
                 if code(&text).any(|line| line.contains(&format!("crate::{door}"))) {
                     wrong.push(format!("{} names {door}", shown(path)));
                 }

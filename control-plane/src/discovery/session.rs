@@ -17,8 +17,9 @@ use tokio::time::Instant;
 
 use super::hello::{self, Greeting};
 use super::offer::Offer;
+use super::reported::Reported;
 use super::{Identity, Moment};
-use crate::fleet::{FleetEntry, ProxyPhase, Refusal, RefusalDiagnostic};
+use crate::fleet::{FleetEntry, ProxyPhase, Refusal};
 use crate::publish::Published;
 
 /// How often a heartbeat is sent.
@@ -29,8 +30,6 @@ pub(super) const HELLO_WITHIN: Duration = Duration::from_secs(10);
 pub(super) const SILENCE: Duration = Duration::from_mins(1);
 /// More bytes than this make an offer a cold one, of which only so many are sent at a time.
 const COLD_BYTES: u64 = 256 * 1024;
-const MAX_DIAGNOSTICS: usize = 20;
-const MAX_DIAGNOSTIC_TEXT: usize = 512;
 /// The proxy's word for a body that it was not sent and does not have.
 const MISSING_BODY: &str = "missing_body";
 
@@ -493,43 +492,6 @@ impl Joined {
 
     fn is_regression_shown(&self) -> bool {
         self.entry.problem.as_ref().is_some_and(|problem| problem.starts_with("store_regression"))
-    }
-}
-
-/// A status with its fields understood and bounded.
-#[derive(Debug)]
-struct Reported {
-    version: u64,
-    digest: Digest,
-    phase: ProxyPhase,
-    took_us: u64,
-    diagnostics: Vec<RefusalDiagnostic>,
-}
-
-impl Reported {
-    fn read(status: proto::Status) -> Option<Self> {
-        let phase = match proto::Phase::try_from(status.phase).ok()? {
-            proto::Phase::Unspecified => return None,
-            proto::Phase::Received => ProxyPhase::Received,
-            proto::Phase::Staged => ProxyPhase::Staged,
-            proto::Phase::Active => ProxyPhase::Active,
-            proto::Phase::Rejected => ProxyPhase::Rejected,
-            proto::Phase::Reverted => ProxyPhase::Reverted,
-        };
-        let diagnostics =
-            status.diagnostics.into_iter().take(MAX_DIAGNOSTICS).map(|diagnostic| RefusalDiagnostic {
-                resource: hello::cut(diagnostic.resource, MAX_DIAGNOSTIC_TEXT),
-                path: hello::cut(diagnostic.path, MAX_DIAGNOSTIC_TEXT),
-                code: hello::cut(diagnostic.code, MAX_DIAGNOSTIC_TEXT),
-                message: hello::cut(diagnostic.message, MAX_DIAGNOSTIC_TEXT),
-            });
-        Some(Self {
-            version: status.version,
-            digest: status.digest.parse().ok()?,
-            phase,
-            took_us: status.took_us,
-            diagnostics: diagnostics.collect(),
-        })
     }
 }
 

@@ -189,8 +189,13 @@ impl Slots {
         boot
     }
 
-    /// Keeps a version as pending. Called after it has become active.
+    /// Keeps a version as pending. Called after it has become active. The pending one before it becomes current when there is
+    /// none: it served until now, and a proxy must have something to go back to from its second version on.
     pub fn save(&mut self, kept: &Kept) -> io::Result<()> {
+        let has = |slot: Slot| self.directory.join(slot.file()).exists();
+        if has(Slot::Pending) && !has(Slot::Current) {
+            self.directory.rename(Slot::Pending.file(), Slot::Current.file())?;
+        }
         self.directory.write(Slot::Pending.file(), &encode(kept)?, Readers::Default)?;
         self.journal.version = kept.version;
         self.journal.digest.clone_from(&kept.digest);

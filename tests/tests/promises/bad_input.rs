@@ -91,7 +91,7 @@ async fn documents_that_mean_nothing_are_refused_with_their_place_and_the_way_ou
         (spec("Model", "m", json!({"targets": [{"provider": "sim-opnai"}]})), "sim-openai"),
         (spec("Modl", "m", json!({})), "Model"),
         (spec("Route", "r", json!({"rules": [{"when": "tools >"}]})), "when"),
-        (spec("Route", "r", json!({"rules": [{"when": "1 + 1"}]})), "bool"),
+        (spec("Route", "r", json!({"rules": [{"when": "1 + 1"}]})), "true or false"),
         (spec("Route", "r", json!({"rules": [{"when": "nobody.knows == 1"}]})), "nobody"),
         (spec("Quota", "q", json!({"limits": {"requests_per_minute": 0}})), "requests_per_minute"),
         (spec("Provider", "p", json!({"dialect": "openai", "base_url": "http://example.com"})), "https"),

@@ -24,6 +24,14 @@ fn raw_verb(up: &Frontdoor, data: &Path, arguments: &[&str]) -> Output {
     run_cli(program(), arguments.iter().copied().chain(common))
 }
 
+/// Any port for everything but the simulator, whose address the starter policy remembers.
+fn ports() -> Vec<String> {
+    let simulator = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut arguments: Vec<String> = ANY_PORT.iter().map(|argument| (*argument).to_owned()).collect();
+    *arguments.last_mut().unwrap() = simulator.to_string();
+    arguments
+}
+
 async fn chat(up: &Frontdoor, model: &str) -> frontdoor_tests::Reply {
     let bearer = format!("Bearer {}", up.key());
     let body = json!({"model": model, "messages": [{"role": "user", "content": "Hello"}]});
@@ -34,27 +42,29 @@ async fn chat(up: &Frontdoor, model: &str) -> frontdoor_tests::Reply {
 
 #[tokio::test]
 async fn up_prints_a_key_that_works_and_the_next_up_goes_on_with_it() {
+    let ports = ports();
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("state");
-    let first = Frontdoor::up(program(), &data, ANY_PORT).unwrap();
+    let first = Frontdoor::up(program(), &data, &ports).unwrap();
     let answer = chat(&first, "demo").await.expect(200);
     assert_eq!(answer.header("x-frontdoor-provider"), "sim-openai");
     let key = first.key();
     assert_eq!(first.stop(), Some(0), "SIGTERM drains and ends well");
 
-    let second = Frontdoor::up(program(), &data, ANY_PORT).unwrap();
+    let second = Frontdoor::up(program(), &data, &ports).unwrap();
     assert_eq!(second.key(), key, "the key of the first time still works");
     chat(&second, "demo").await.expect(200);
 }
 
 #[tokio::test]
 async fn up_goes_on_after_being_killed() {
+    let ports = ports();
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("state");
-    let mut first = Frontdoor::up(program(), &data, ANY_PORT).unwrap();
+    let mut first = Frontdoor::up(program(), &data, &ports).unwrap();
     chat(&first, "demo").await.expect(200);
     first.kill();
-    let second = Frontdoor::up(program(), &data, ANY_PORT).unwrap();
+    let second = Frontdoor::up(program(), &data, &ports).unwrap();
     chat(&second, "demo").await.expect(200);
     let versions = verb(&second, &data, &["history"]);
     assert_eq!(
@@ -109,6 +119,9 @@ async fn every_verb_answers() {
     let listed = verb(&up, &data, &["key", "list"]);
     assert!(!listed.to_string().contains(made["key"].as_str().unwrap()), "a key is shown once");
     verb(&up, &data, &["key", "revoke", made["id"].as_str().unwrap()]);
+    // An application goes only after its keys, so that no key is left to nobody.
+    assert_eq!(raw_verb(&up, &data, &["delete", "consumer", "second-app"]).status.code(), Some(1));
+    verb(&up, &data, &["delete", "key", made["id"].as_str().unwrap()]);
     verb(&up, &data, &["delete", "consumer", "second-app"]);
     let rolled = verb(&up, &data, &["rollback", &before.to_string(), "-m", "back"]);
     assert!(rolled["version"].as_u64().unwrap() > before + 1, "a rollback is a new, higher version");

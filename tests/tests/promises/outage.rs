@@ -49,20 +49,16 @@ async fn a_change_made_while_a_proxy_was_away_reaches_it_when_it_returns() {
 async fn a_corrupt_last_good_version_is_told_and_the_one_before_it_serves() {
     let mut world = World::open().await;
     let key = world.key("first-app").await;
+    let before = world.head().await;
+    acked(&world, before).await;
     let version =
         world.apply("kind: Consumer\nname: other\nspec: {organisation: o, team: t, models: [demo]}\n").await;
-    world.enforced(version).await;
-    // The slot is saved just after the swap; the fleet hears ACTIVE only then.
-    frontdoor_tests::eventually("the version to be acked", || async {
-        let fleet = world.admin_get("/v1/fleet").await.json();
-        if fleet["items"][0]["version"] == version { Ok(()) } else { Err(fleet.to_string()) }
-    })
-    .await;
+    acked(&world, version).await;
     world.stop_proxy(0).await;
     world.stop_control_plane().await;
     let mut corrupted = 0;
     for entry in walk(&world.proxy_directory(0)) {
-        if entry.to_string_lossy().contains("current") {
+        if entry.to_string_lossy().contains("pending") {
             let mut bytes = std::fs::read(&entry).unwrap();
             let middle = bytes.len() / 2;
             bytes[middle] ^= 0xff;
@@ -70,11 +66,23 @@ async fn a_corrupt_last_good_version_is_told_and_the_one_before_it_serves() {
             corrupted += 1;
         }
     }
-    assert!(corrupted > 0, "the slot `current` is there");
+    assert_eq!(corrupted, 1, "the newest version is pending for its first minute");
     world.start_proxy(0).await;
     let answer = world.chat(&key, "demo").await.expect(200);
     let served: u64 = answer.header("x-frontdoor-policy-version").parse().unwrap();
-    assert!(served < version, "{served} is the version before {version}");
+    assert!(served < version, "{served} is a version before {version}");
+    // Back in touch it catches up.
+    world.start_control_plane().await;
+    world.enforced(version).await;
+}
+
+/// Waits until the fleet has heard that the version is active, which is after it was saved.
+async fn acked(world: &World, version: u64) {
+    frontdoor_tests::eventually("the version to be acked", || async {
+        let fleet = world.admin_get("/v1/fleet").await.json();
+        if fleet["items"][0]["version"] == version { Ok(()) } else { Err(fleet.to_string()) }
+    })
+    .await;
 }
 
 fn walk(directory: &std::path::Path) -> Vec<std::path::PathBuf> {

@@ -139,33 +139,6 @@ async fn bytes_that_are_no_message_end_the_stream_and_leave_the_others_alone() {
     assert_eq!(world.fleet.list().len(), 1);
 }
 
-/// Not a promise but a figure: run with `--ignored --nocapture`, best in a release build.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement"]
-async fn memory_of_a_thousand_connected_proxies() {
-    let world = World::start_with(1, &[1_000; 1_000]).await;
-    let address = world.listen().await;
-    let shared = channel(address, 65_535).await;
-    drop(shared);
-    let before = resident_kib();
-    let mut proxies = Vec::new();
-    for number in 0..1_000 {
-        let mut proxy = FakeProxy::dial(address, hello(&format!("p{number}"))).await;
-        proxy.activated().await;
-        proxy.acknowledge(Phase::Active).await;
-        proxy.bodies = HashMap::new();
-        proxies.push(proxy);
-    }
-    world.fleet_shows("p999", |entry| entry.version == Some(1)).await;
-    let both_sides = resident_kib().saturating_sub(before) / 1_000;
-    println!("{both_sides} KiB for each connection, the fake proxy's side included");
-}
-
-fn resident_kib() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
-    pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4
-}
-
 /// Sends and receives bytes as they are.
 #[derive(Debug, Clone, Copy)]
 struct RawCodec;
