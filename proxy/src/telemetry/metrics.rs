@@ -133,11 +133,17 @@ struct AttemptLabels {
 struct Series {
     labels: OutcomeLabels,
     duration: Histogram,
+    calls: Counter,
+    failures: Option<Counter>,
+    /// Only for calls that a provider served.
+    served: Option<ServedSeries>,
+}
+
+#[derive(Debug)]
+struct ServedSeries {
     first_chunk: Histogram,
     input: Histogram,
     output: Histogram,
-    calls: Counter,
-    failures: Option<Counter>,
     cost: Counter<f64, AtomicU64>,
     unpriced: Counter,
 }
@@ -170,17 +176,8 @@ impl Metrics {
             failures.inc();
         }
         series.duration.observe(seconds(record.duration_us));
-        if record.first_byte_us > 0 && record.code == code::OK {
-            series.first_chunk.observe(seconds(record.first_byte_us));
-        }
-        if record.tokens.total() > 0 {
-            series.input.observe(approximate(record.tokens.all_input()));
-            series.output.observe(approximate(record.tokens.output));
-        }
-        if record.priced {
-            series.cost.inc_by(approximate(u64::try_from(record.cost_nano_usd).unwrap_or(0)) / 1e9);
-        } else if !record.provider.is_empty() {
-            series.unpriced.inc();
+        if let Some(served) = &series.served {
+            served.observe(record);
         }
         // A call served by the first try is the rule: only the others are worth a look-up of their own.
         if record.decision.attempts.len() > 1 || record.code != code::OK {
@@ -232,6 +229,23 @@ impl Default for Metrics {
     }
 }
 
+impl ServedSeries {
+    fn observe(&self, record: &Record) {
+        if record.first_byte_us > 0 {
+            self.first_chunk.observe(seconds(record.first_byte_us));
+        }
+        if record.tokens.total() > 0 {
+            self.input.observe(approximate(record.tokens.all_input()));
+            self.output.observe(approximate(record.tokens.output));
+        }
+        if record.priced {
+            self.cost.inc_by(approximate(u64::try_from(record.cost_nano_usd).unwrap_or(0)) / 1e9);
+        } else {
+            self.unpriced.inc();
+        }
+    }
+}
+
 impl OutcomeLabels {
     fn key(&self) -> (&'static str, &str, &str, &'static str) {
         (self.operation, &self.provider, &self.model, self.code)
@@ -276,26 +290,39 @@ impl Families {
         let call = CallLabels {
             gen_ai_operation_name: operation_name,
             gen_ai_provider_name: provider.clone(),
-            gen_ai_request_model: model.clone(),
+            gen_ai_request_model: model,
             error_type,
         };
-        let tokens = |token_type| TokenLabels {
-            gen_ai_operation_name: operation_name,
-            gen_ai_provider_name: provider.clone(),
-            gen_ai_request_model: model.clone(),
-            gen_ai_token_type: token_type,
-        };
-        let served = ServedLabels { provider: provider.clone(), model: model.clone() };
+        let duration = self.duration.get_or_create_owned(&call);
+        let served = (!provider.is_empty()).then(|| self.served_series(call));
         Series {
-            duration: self.duration.get_or_create_owned(&call),
-            first_chunk: self.first_chunk.get_or_create_owned(&call),
-            input: self.tokens.get_or_create_owned(&tokens("input")),
-            output: self.tokens.get_or_create_owned(&tokens("output")),
+            duration,
             calls: self.calls.get_or_create_owned(&labels),
             failures: (code != code::OK).then(|| self.failures.get_or_create_owned(&CodeLabels { code })),
+            served,
+            labels,
+        }
+    }
+
+    fn served_series(&self, call: CallLabels) -> ServedSeries {
+        let first_chunk = self.first_chunk.get_or_create_owned(&call);
+        let CallLabels { gen_ai_operation_name, gen_ai_provider_name, gen_ai_request_model, .. } = call;
+        let served =
+            ServedLabels { provider: gen_ai_provider_name.clone(), model: gen_ai_request_model.clone() };
+        let mut tokens = TokenLabels {
+            gen_ai_operation_name,
+            gen_ai_provider_name,
+            gen_ai_request_model,
+            gen_ai_token_type: "input",
+        };
+        let input = self.tokens.get_or_create_owned(&tokens);
+        tokens.gen_ai_token_type = "output";
+        ServedSeries {
+            first_chunk,
+            input,
+            output: self.tokens.get_or_create_owned(&tokens),
             cost: self.cost.get_or_create_owned(&served),
             unpriced: self.unpriced.get_or_create_owned(&served),
-            labels,
         }
     }
 }
