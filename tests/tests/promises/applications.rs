@@ -172,10 +172,13 @@ async fn tokens_over_the_limit_are_refused_before_they_are_spent() {
     let version = world.apply(TIGHT).await;
     world.enforced(version).await;
     let key = world.key("first-app").await;
-    let ask = |max_tokens: u32| json!({"model": "sim-claude", "max_tokens": max_tokens, "messages": [{"role": "user", "content": "Hello"}]});
-    world.message(&key, ask(100)).await.expect(200);
-    let refused = world.message(&key, ask(398)).await.expect(429).json();
+    let ask = |text: String| json!({"model": "sim-claude", "max_tokens": 100, "messages": [{"role": "user", "content": text}]});
+    world.message(&key, ask("Hello".to_owned())).await.expect(200);
+    let refused = world.message(&key, ask("a long story ".repeat(400))).await.expect(429).json();
     assert_eq!(refused["error"]["type"], "rate_limit_error", "{refused}");
+    let seen = world.http.get(&format!("{}/__simulator/requests", world.simulator_url()), &[]).await.text();
+    assert!(!seen.contains("a long story"), "the provider was not asked");
+    world.message(&key, ask("Hello".to_owned())).await.expect(200);
 }
 
 #[tokio::test]

@@ -47,10 +47,12 @@ async fn a_change_made_while_a_proxy_was_away_reaches_it_when_it_returns() {
 
 #[tokio::test]
 async fn a_corrupt_last_good_version_is_told_and_the_one_before_it_serves() {
-    let mut world = World::open().await;
+    let mut world = World::without_policy(None, 0).await;
+    world.apply(frontdoor_tests::world::POLICY).await;
     let key = world.key("first-app").await;
-    let before = world.head().await;
-    acked(&world, before).await;
+    world.proxies.push(None);
+    world.start_proxy(0).await;
+    acked(&world, world.head().await).await;
     let version =
         world.apply("kind: Consumer\nname: other\nspec: {organisation: o, team: t, models: [demo]}\n").await;
     acked(&world, version).await;
