@@ -235,3 +235,46 @@ fn merge(into: &mut Vec<Diagnostic>, group: &Name, said: Vec<Diagnostic>) {
 fn is_error(diagnostic: &Diagnostic) -> bool {
     diagnostic.severity == Severity::Error
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::catalog::testing::{delete, provider, put};
+
+    fn changes() -> impl Strategy<Value = Vec<Change>> {
+        proptest::collection::btree_map("[a-d][a-c]?", proptest::option::of(0..3_u8), 0..12).prop_map(
+            |wanted| {
+                let change = |(name, label): (String, Option<u8>)| match label {
+                    None => delete(&format!("Provider/{name}")),
+                    Some(label) => {
+                        let mut document = provider(&name);
+                        document["labels"] = serde_json::json!({"n": label.to_string()});
+                        put(&document)
+                    }
+                };
+                wanted.into_iter().map(change).collect()
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_manifest_made_by_merging_is_the_one_made_from_scratch(first in changes(), second in changes()) {
+            let (base, _, _) = manifest(&Manifest::default(), &first);
+            let (next, changed, bodies) = manifest(&base, &second);
+
+            let catalog = Catalog::new().with(&first).with(&second);
+            let entries = catalog.iter().map(|(id, resource)| {
+                let body = Body::of(resource.canonical());
+                let size = u64::try_from(body.bytes.len()).unwrap();
+                ManifestEntry { kind: id.kind.to_string(), name: id.name.to_string(), sha256: body.sha256, size }
+            });
+            prop_assert_eq!(&next, &Manifest::new(entries));
+            prop_assert_eq!(&changed, &base.changes_to(&next));
+            let new: Vec<_> = changed.iter().filter_map(|change| change.after.clone()).collect();
+            prop_assert_eq!(bodies.into_iter().map(|body| body.sha256).collect::<Vec<_>>(), new);
+        }
+    }
+}

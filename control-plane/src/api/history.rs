@@ -11,13 +11,15 @@ use super::operation::Operation;
 use super::problem::ApiError;
 use super::resources::parse_kind;
 use super::{Api, Routes, schema};
-use crate::history::{self, ChainReport, Commit};
+use crate::history::{self, ChainReport, ChangedResource, Commit};
 
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 500;
 /// How many commits one call looks through for those of one resource.
 const MAX_SCAN: usize = 5_000;
-const SCAN_PAGE: usize = 200;
+const SCAN_PAGE: usize = 50;
+/// A page ends early once its commits changed this many resources.
+const MAX_CHANGES: usize = 20_000;
 
 /// Which commits, newest first.
 #[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
@@ -119,39 +121,32 @@ async fn list(
         return Err(ApiError::bad_request("invalid_query", "`name` needs `kind` beside it"));
     }
     let kind = query.kind.as_deref().map(parse_kind).transpose()?.map(|kind| kind.to_string());
-    let Some(kind) = kind else {
-        let items = history::list_commits(api.store.as_ref(), query.before, limit).await?;
-        return Ok(Json(page(items)));
-    };
     let is_wanted = |commit: &Commit| {
-        commit
-            .changes
-            .iter()
-            .any(|change| change.kind == kind && query.name.as_ref().is_none_or(|name| *name == change.name))
+        let names = |change: &ChangedResource| {
+            kind.as_ref().is_none_or(|kind| *kind == change.kind)
+                && query.name.as_ref().is_none_or(|name| *name == change.name)
+        };
+        kind.is_none() || commit.changes.iter().any(names)
     };
-    let (mut items, mut before, mut scanned) = (Vec::new(), query.before, 0);
-    while items.len() < limit && scanned < MAX_SCAN {
-        let commits = history::list_commits(api.store.as_ref(), before, SCAN_PAGE).await?;
-        let Some(last) = commits.last() else { return Ok(Json(HistoryPage { items, next: None })) };
-        before = Some(last.version);
-        scanned += commits.len();
+    let (mut items, mut before, mut scanned, mut changes) = (Vec::new(), query.before, 0, 0);
+    while items.len() < limit && scanned < MAX_SCAN && changes < MAX_CHANGES {
+        let commits = history::list_commits(api.store.as_ref(), before, SCAN_PAGE.min(limit)).await?;
+        if commits.is_empty() {
+            return Ok(Json(HistoryPage { items, next: None }));
+        }
         for commit in commits {
-            if items.len() < limit && is_wanted(&commit) {
-                before = Some(commit.version);
+            before = Some(commit.version);
+            scanned += 1;
+            if is_wanted(&commit) {
+                changes += commit.changes.len();
                 items.push(commit);
             }
-            if items.len() == limit {
+            if items.len() == limit || changes >= MAX_CHANGES {
                 break;
             }
         }
     }
-    let next = before.filter(|oldest| *oldest > 1);
-    Ok(Json(HistoryPage { items, next }))
-}
-
-fn page(items: Vec<Commit>) -> HistoryPage {
-    let next = items.last().map(|oldest| oldest.version).filter(|oldest| *oldest > 1);
-    HistoryPage { items, next }
+    Ok(Json(HistoryPage { items, next: before.filter(|oldest| *oldest > 1) }))
 }
 
 async fn show(State(api): State<Api>, path: Result<Path<u64>, PathError>) -> Result<Json<Shown>, ApiError> {

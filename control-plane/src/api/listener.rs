@@ -17,6 +17,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
 use lifecycle::{TaskKind, Tasks};
@@ -25,6 +26,8 @@ use lifecycle::{TaskKind, Tasks};
 const HEAD_WITHIN: Duration = Duration::from_secs(15);
 /// Rest after the system refused a connection, for example because no file descriptor is left.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// Most connections at the same time; further ones wait to be accepted.
+const MAX_CONNECTIONS: usize = 1_024;
 /// How long calls may go on after the end has begun.
 const FINISH_WITHIN: Duration = Duration::from_secs(8);
 
@@ -103,14 +106,15 @@ pub fn server_tls(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, ListenEr
 pub async fn serve(listener: TcpListener, tls: Option<Arc<ServerConfig>>, router: Router, tasks: Tasks) {
     let graceful = GracefulShutdown::new();
     let acceptor = tls.map(TlsAcceptor::from);
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut stopping = std::pin::pin!(tasks.stopping());
     loop {
         let accepted = tokio::select! {
             () = &mut stopping => break,
-            accepted = listener.accept() => accepted,
+            accepted = accept(&listener, &places) => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _peer)) => stream,
+        let (stream, place) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot accept an admin connection");
                 tokio::time::sleep(ACCEPT_AGAIN).await;
@@ -119,6 +123,7 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<ServerConfig>>, router
         };
         let (watcher, router, acceptor) = (graceful.watcher(), router.clone(), acceptor.clone());
         tasks.spawn("admin connection", TaskKind::Background, async move {
+            let _place = place;
             match acceptor {
                 None => converse(stream, router, watcher).await,
                 Some(acceptor) => {
@@ -133,6 +138,16 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<ServerConfig>>, router
     if tokio::time::timeout(FINISH_WITHIN, graceful.shutdown()).await.is_err() {
         tracing::warn!("some admin calls did not finish in time");
     }
+}
+
+/// Waits for a free place, then for a connection to fill it.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _peer) = listener.accept().await?;
+    Ok((stream, place))
 }
 
 async fn shake_hands(
