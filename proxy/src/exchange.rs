@@ -242,11 +242,6 @@ impl Exchange {
         self.0.lane
     }
 
-    /// The trace that the caller is in.
-    pub fn trace(&self) -> Trace {
-        self.0.record.as_ref().map(|record| record.trace).unwrap_or_default()
-    }
-
     /// Writes down which policy decides.
     pub fn decided_by(&mut self, policy: &Policy) {
         self.note(|record| {

@@ -24,12 +24,6 @@ impl Trace {
         let is_valid = version != 0xff && (version != 0 || !has_tail) && trace_id != 0 && parent_id != 0;
         is_valid.then_some(Self { trace_id, parent_id, is_sampled: flags & 1 == 1 })
     }
-
-    /// The header for a next hop, which becomes a sibling of our own span; nothing when the caller is in no trace.
-    pub fn to_traceparent(self) -> Option<String> {
-        let Self { trace_id, parent_id, is_sampled } = self;
-        (trace_id != 0).then(|| format!("00-{trace_id:032x}-{parent_id:016x}-{:02x}", u8::from(is_sampled)))
-    }
 }
 
 fn hex_field(text: &str, length: usize) -> Option<u128> {
@@ -46,10 +40,7 @@ mod tests {
 
     #[test]
     fn a_traceparent_says_trace_span_and_whether_it_is_recorded() {
-        let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        let trace = Trace::parse(given).unwrap();
-        assert_eq!(trace.to_traceparent().as_deref(), Some(given));
-        assert_eq!(Trace::default().to_traceparent(), None);
+        let trace = Trace::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
         assert_eq!(trace.trace_id, 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736);
         assert_eq!(trace.parent_id, 0x00f0_67aa_0ba9_02b7);
         assert!(trace.is_sampled);
