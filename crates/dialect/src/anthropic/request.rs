@@ -58,6 +58,7 @@ pub(crate) fn loss(name: &str, value: &str) -> Loss {
         "caller" if value.contains(r#""direct""#) => Loss::Nothing,
         "service_tier"
         | "speed"
+        | "defer_loading"
         | "eager_input_streaming"
         | "input_examples"
         | "caller"

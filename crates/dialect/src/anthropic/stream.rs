@@ -17,6 +17,8 @@ pub(crate) struct Decoder {
     /// The block that is open: its index and what it holds.
     open: Option<(u64, Block)>,
     tools: u32,
+    /// The last reason given: there may be several, and the last one holds.
+    stop: Option<Event>,
     ended: bool,
 }
 
@@ -63,6 +65,7 @@ impl Decoder {
             "message_stop" => {
                 self.close(events);
                 self.ended = true;
+                events.extend(self.stop.take());
                 events.push(Event::End);
                 Ok(())
             }
@@ -165,7 +168,7 @@ impl Decoder {
         let Some(mut delta) = record.take_object("delta")? else { return Ok(()) };
         if let Some(word) = delta.take_string("stop_reason")? {
             let (reason, native) = StopReason::decode(Dialect::Anthropic, &word);
-            events.push(Event::Stop { reason, native, sequence: delta.take_string("stop_sequence")? });
+            self.stop = Some(Event::Stop { reason, native, sequence: delta.take_string("stop_sequence")? });
         }
         Ok(())
     }

@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
     fn choice_field(&mut self, key: Text) -> Result<(), ScanError> {
         match self.scanner.name(key).as_ref() {
             b"finish_reason" => {
-                if let Some(word) = self.word()? {
+                if let Some(word) = self.word()?.filter(|word| !word.is_empty()) {
                     self.probe.finished = self.probe.finished.saturating_add(1);
                     self.probe.finish = Some(word);
                 }

@@ -47,7 +47,7 @@ pub(crate) fn loss(name: &str, value: &str) -> Loss {
     let is_zero = || value.parse::<f64>().is_ok_and(|number| number == 0.0);
     match name {
         "n" if value == "1" => Loss::Nothing,
-        "logprobs" | "store" if value == "false" => Loss::Nothing,
+        "logprobs" | "store" | "prefix" if value == "false" => Loss::Nothing,
         "top_logprobs" | "presence_penalty" | "frequency_penalty" if is_zero() => Loss::Nothing,
         "repetition_penalty" if value.parse::<f64>().is_ok_and(|number| number == 1.0) => Loss::Nothing,
         "logit_bias" | "metadata" if value == "{}" => Loss::Nothing,

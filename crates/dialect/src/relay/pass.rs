@@ -25,6 +25,14 @@ pub(super) struct Pass {
     ended: u32,
 }
 
+/// What the caller gets for a record.
+#[derive(Debug)]
+enum Verdict {
+    Pass,
+    Swallow,
+    Replace(Bytes),
+}
+
 impl Pass {
     pub(super) fn new(call: &Call) -> Self {
         Self {
@@ -42,9 +50,13 @@ impl Pass {
         self.records.feed(chunk.clone());
         let mut passed = 0;
         while let Some(record) = self.records.next()? {
-            if self.take(&record)? {
-                passed += record.len();
-                out.push(record);
+            match self.take(&record)? {
+                Verdict::Pass => {
+                    passed += record.len();
+                    out.push(record);
+                }
+                Verdict::Swallow => {}
+                Verdict::Replace(record) => out.push(record),
             }
         }
         // Mostly a chunk holds whole records and nothing else: then it goes on in one piece.
@@ -60,8 +72,9 @@ impl Pass {
         // Some servers forget the empty line after their last record; a record cut in two is not JSON.
         if sse::parse(&rest).data.is_some() {
             match self.take(&rest) {
-                Ok(true) => out.extend([rest, Bytes::from_static(b"\n\n")]),
-                Ok(false) => {}
+                Ok(Verdict::Pass) => out.extend([rest, Bytes::from_static(b"\n\n")]),
+                Ok(Verdict::Swallow) => {}
+                Ok(Verdict::Replace(record)) => out.push(record),
                 Err(fault) if fault.code == "invalid_answer" => {}
                 Err(fault) => return Err(fault),
             }
@@ -74,23 +87,25 @@ impl Pass {
         Ok(())
     }
 
-    /// Reads a record and tells whether the caller gets it.
-    fn take(&mut self, record: &[u8]) -> Result<bool, Fault> {
+    /// Reads a record and tells what the caller gets for it.
+    fn take(&mut self, record: &[u8]) -> Result<Verdict, Fault> {
         let record = sse::parse(record);
-        let Some(data) = record.data.filter(|data| !data.trim_ascii().is_empty()) else { return Ok(true) };
+        let Some(data) = record.data.filter(|data| !data.trim_ascii().is_empty()) else {
+            return Ok(Verdict::Pass);
+        };
         if record.event == b"error" {
             return Err(decode_in_band(&data));
         }
         match self.dialect {
             Dialect::OpenAi => self.take_openai(&data),
-            Dialect::Anthropic => self.take_anthropic(&data).map(|()| true),
+            Dialect::Anthropic => self.take_anthropic(&data, record.event.is_empty()),
         }
     }
 
-    fn take_openai(&mut self, data: &[u8]) -> Result<bool, Fault> {
+    fn take_openai(&mut self, data: &[u8]) -> Result<Verdict, Fault> {
         if data.trim_ascii() == b"[DONE]" {
             self.summary.complete = true;
-            return Ok(true);
+            return Ok(Verdict::Pass);
         }
         let probe = openai::probe::probe(data).map_err(garbage)?;
         if probe.is_error {
@@ -102,18 +117,19 @@ impl Pass {
         self.summary.complete |= probe.finished > 0 && self.ended >= self.choices;
         let is_usage_alone = probe.choices == Some(0) && probe.usage.is_some();
         self.learn(probe.usage, probe.model, probe.chars);
-        Ok(!(is_usage_alone && self.swallows_usage))
+        Ok(if is_usage_alone && self.swallows_usage { Verdict::Swallow } else { Verdict::Pass })
     }
 
-    fn take_anthropic(&mut self, data: &[u8]) -> Result<(), Fault> {
+    fn take_anthropic(&mut self, data: &[u8], is_nameless: bool) -> Result<Verdict, Fault> {
         let probe = anthropic::probe::probe(data, self.summary.usage).map_err(garbage)?;
         if probe.is_error || probe.kind == "error" {
             return Err(decode_in_band(data));
         }
         self.stop(probe.stop.as_deref())?;
         self.summary.complete |= probe.kind == "message_stop";
+        let verdict = if is_nameless { named(&probe.kind, data) } else { Verdict::Pass };
         self.learn(probe.usage, probe.model, probe.chars);
-        Ok(())
+        Ok(verdict)
     }
 
     fn stop(&mut self, word: Option<&str>) -> Result<(), Fault> {
@@ -133,4 +149,16 @@ impl Pass {
         }
         self.summary.output_chars = self.summary.output_chars.saturating_add(chars);
     }
+}
+
+/// Some servers leave the names of events out; the official SDK sees nothing but named ones.
+fn named(kind: &str, data: &[u8]) -> Verdict {
+    if kind.is_empty() || kind.contains(['\n', '\r']) {
+        return Verdict::Pass;
+    }
+    let line: Vec<u8> =
+        data.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect();
+    let mut record = Vec::with_capacity(line.len() + 64);
+    sse::write(&mut record, Some(kind), &line);
+    Verdict::Replace(record.into())
 }
