@@ -1,4 +1,10 @@
 //! The decoders under mutated bytes: never a panic, whatever comes in. Runs briefly as an ordinary test, and for as long as
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a helper of a test fails the test where it stands"
+)]
 //! `FRONTDOOR_FUZZ_SECONDS` says under `make fuzz`. Seeded, so that a failing input can be made again.
 #![expect(clippy::disallowed_methods, reason = "a fuzzer runs for as long as it is told, by the wall clock")]
 
