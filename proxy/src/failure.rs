@@ -150,6 +150,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_code_is_documented() {
+        let documented = include_str!("../../docs/failures.md");
+        let source = include_str!("failure.rs");
+        let codes =
+            source.lines().filter_map(|line| line.trim().strip_prefix("pub const ")?.split('"').nth(1));
+        let missing: Vec<&str> = codes.filter(|code| !documented.contains(&format!("`{code}`"))).collect();
+        assert!(missing.is_empty(), "docs/failures.md lacks {missing:?}");
+    }
+
+    #[test]
     fn a_failure_tells_its_own_level_and_keeps_the_cause_apart() {
         let failure = Failure::internal("cannot encode the answer").with_source("broken pipe");
         assert_eq!(failure.to_string(), "internal: cannot encode the answer");
