@@ -63,13 +63,14 @@ pub(super) enum Opened {
 }
 
 /// Sends the call and reads until the answer can be committed to.
-pub(super) async fn attempt(one: Try<'_>) -> Result<Success, Trouble> {
+pub(super) async fn attempt(mut one: Try<'_>) -> Result<Success, Trouble> {
     let name = one.upstream.name();
     let in_flight = one.health.latency.begin();
     let began = one.clock.now();
     let first_byte = one.timeouts.first_byte.map_or(Duration::from_secs(60), Duration::from);
     let due = (began + first_byte).min(one.deadline);
-    let response = send(&one, due).await?;
+    let (headers, body) = (std::mem::take(&mut one.headers), std::mem::take(&mut one.body));
+    let response = send(&one, headers, body, due).await?;
     let status = response.status();
     let headers = passed_on(&one, response.headers());
     let idle = one.timeouts.idle.map_or(Duration::from_secs(60), Duration::from);
@@ -101,15 +102,20 @@ pub(super) async fn attempt(one: Try<'_>) -> Result<Success, Trouble> {
 }
 
 /// Until the answer's head is there.
-async fn send(one: &Try<'_>, due: Instant) -> Result<Response<Incoming>, Trouble> {
+async fn send(
+    one: &Try<'_>,
+    headers: HeaderMap,
+    body: Bytes,
+    due: Instant,
+) -> Result<Response<Incoming>, Trouble> {
     let name = one.upstream.name();
     let Some(client) = one.upstream.client(one.lane) else {
         return Err(Trouble::internal(name, "there is no lane to send on"));
     };
-    let mut request = Request::new(Full::new(one.body.clone()));
+    let mut request = Request::new(Full::new(body));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = one.upstream.uri(one.call.operation);
-    *request.headers_mut() = one.headers.clone();
+    *request.headers_mut() = headers;
     // The provider's own limit is the connector's; a rule can only shorten it, because connections are shared by all rules.
     let connect =
         one.timeouts.connect.map(Duration::from).filter(|connect| *connect < one.upstream.connect_limit());

@@ -2,10 +2,12 @@
 //!
 //! The value never leaves this room except as a header that is marked sensitive. It must not know which provider it is for.
 
+use std::error::Error;
 use std::fmt;
 use std::fs;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
@@ -43,6 +45,8 @@ pub struct Credential {
     prefix: &'static str,
     read_env: ReadEnv,
     seen: Mutex<Option<Seen>>,
+    /// Whether the last look found nothing: told once, not for every call.
+    is_missing: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -75,11 +79,28 @@ pub enum CredentialError {
 impl Credential {
     /// A credential that is looked up when it is first needed. `prefix` stands before it in the header.
     pub fn new(reference: SecretRef, prefix: &'static str, read_env: ReadEnv) -> Self {
-        Self { reference, prefix, read_env, seen: Mutex::new(None) }
+        Self { reference, prefix, read_env, seen: Mutex::new(None), is_missing: AtomicBool::new(false) }
     }
 
     /// The header's value now.
     pub fn header(&self, now: Instant) -> Result<HeaderValue, CredentialError> {
+        let found = self.find(now);
+        match &found {
+            Ok(_) => self.is_missing.store(false, Ordering::Relaxed),
+            Err(error) => {
+                if !self.is_missing.swap(true, Ordering::Relaxed) {
+                    let error = error as &dyn Error;
+                    tracing::error!(
+                        error,
+                        "a provider's credential cannot be used; its targets are passed over"
+                    );
+                }
+            }
+        }
+        found
+    }
+
+    fn find(&self, now: Instant) -> Result<HeaderValue, CredentialError> {
         let seen = self.seen.lock().clone();
         if let Some(seen) = &seen
             && (seen.stamp.is_none() || now.saturating_duration_since(seen.looked_at) < LOOK_AGAIN)

@@ -59,11 +59,6 @@ impl Trouble {
 
     /// The proxy has no credential for the provider.
     pub(super) fn no_credential(provider: &str, error: &CredentialError) -> Self {
-        tracing::error!(
-            provider.name = provider,
-            error = error as &dyn Error,
-            "no credential for a provider"
-        );
         Self::ours(provider, Class::Credential, "no_credential", error.to_string())
     }
 
