@@ -2,7 +2,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::print_stdout,
     reason = "a helper of a test fails the test where it stands"
 )]
 //! `FRONTDOOR_FUZZ_SECONDS` says under `make fuzz`. Seeded, so that a failing input can be made again.
