@@ -18,11 +18,14 @@ use crate::publish::GroupVersions;
 
 /// A message that could not be sent for this long ends the stream.
 pub(super) const STALL: Duration = Duration::from_secs(15);
+/// Messages between the driver and the connection: enough that the two need not take turns, few enough that a slow proxy
+/// still skips versions. Frames are slices of shared bytes, so this costs no copies.
+const ROOM: usize = 8;
 /// The return of a fleet is spread over this much for each proxy, within the bounds below.
 const SPREAD_PER_PROXY_MS: u64 = 5;
 const SPREAD_MS: std::ops::RangeInclusive<u64> = 1_000..=30_000;
 
-/// The sending side of a stream: room for one message, and the status it ends with, which needs no room.
+/// The sending side of a stream: room for a few messages, and the status it ends with, which needs no room.
 pub(super) struct Outbound {
     messages: mpsc::Sender<Result<proto::SyncResponse, Status>>,
     last: oneshot::Sender<Status>,
@@ -30,7 +33,7 @@ pub(super) struct Outbound {
 
 /// Makes the two sides of a stream.
 pub(super) fn outbound() -> (Outbound, impl Stream<Item = Result<proto::SyncResponse, Status>> + Send) {
-    let (messages, answers) = mpsc::channel(1);
+    let (messages, answers) = mpsc::channel(ROOM);
     let (last, ending) = oneshot::channel();
     let ending = stream::once(async move { ending.await.ok().map(Err) }).filter_map(future::ready);
     (Outbound { messages, last }, ReceiverStream::new(answers).chain(ending))

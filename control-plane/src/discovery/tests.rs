@@ -46,7 +46,7 @@ async fn a_proxy_that_never_says_hello_loses_its_stream() {
 
 #[tokio::test(start_paused = true)]
 async fn a_proxy_that_stops_reading_loses_its_stream_after_fifteen_seconds() {
-    let world = World::start(1).await;
+    let world = World::start_with(1, &[300; 20]).await;
     let mut proxy = FakeProxy::connect(&world, "p1").await;
     world.fleet_shows("p1", |entry| entry.connected).await;
     let since = tokio::time::Instant::now();
