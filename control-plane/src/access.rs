@@ -158,20 +158,24 @@ struct Table {
 }
 
 impl Access {
-    /// Reads the list, makes sure that there is a first token, and follows the list from then on.
+    /// Reads the list, makes sure that there is a first token, and follows the list from then on. `first` is let in always;
+    /// `kept`, which an earlier start made, only by a store without tokens: another store may have come to the same machine.
     /// Returns the text of a token that had to be made.
     pub async fn start(
         store: Arc<dyn Store>,
         first: Option<&Secret>,
+        kept: Option<&Secret>,
         tasks: &Tasks,
         clock: Clock,
     ) -> Result<(Self, Option<String>), AccessError> {
         let table = Table { revision: 0, confirmed: clock.now(), records: Vec::new() };
         let access = Self { inner: Arc::new(Inner { store, clock, table: ArcSwap::from_pointee(table) }) };
         access.inner.reload().await?;
-        let made = match first {
+        let is_empty = access.inner.table.load().records.is_empty();
+        let has_live = access.inner.table.load().records.iter().any(Record::is_live);
+        let made = match first.or(kept.filter(|_| is_empty)) {
             Some(secret) => access.admit_first(secret).await.map(|()| None)?,
-            None if access.inner.table.load().records.iter().any(Record::is_live) => None,
+            None if has_live => None,
             None => access.make_first().await?,
         };
         let inner = Arc::clone(&access.inner);

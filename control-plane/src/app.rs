@@ -20,7 +20,7 @@ use crate::access::Access;
 use crate::admission::Admission;
 use crate::api::{self, ListenError, Metrics, Rooms};
 use crate::keys::Pepper;
-use crate::settings::Settings;
+use crate::settings::{Secret, Settings};
 use crate::store::{self, StoreUrl};
 use crate::usage::{Ledger, LedgerPlace, Retention};
 use crate::{catalog, discovery, fleet, grpc, history, publish, usage};
@@ -39,6 +39,8 @@ pub struct Running {
     pub admin_token: Option<String>,
     /// Where a made token is kept for the CLI.
     pub token_file: PathBuf,
+    /// Which store this is, for life.
+    pub store_id: String,
     tasks: Tasks,
     readiness: Readiness,
 }
@@ -101,9 +103,10 @@ async fn assemble(settings: &Settings, clock: Clock, tasks: &Tasks) -> anyhow::R
     let store_id = uuid::Uuid::now_v7().to_string();
     let meta = history::initialise(store.as_ref(), &store_id, clock.unix_ms()).await?;
     let pepper = Pepper::load(store.as_ref()).await?;
-    let (access, made) =
-        Access::start(Arc::clone(&store), settings.admin_token.as_ref(), tasks, clock.clone()).await?;
     let token_file = settings.data.join("admin-token");
+    let (given, kept) = (settings.admin_token.as_ref(), kept_token(&token_file));
+    let (access, made) =
+        Access::start(Arc::clone(&store), given, kept.as_ref(), tasks, clock.clone()).await?;
     if let Some(token) = &made {
         keep_token(&token_file, token)?;
     }
@@ -149,7 +152,21 @@ async fn assemble(settings: &Settings, clock: Clock, tasks: &Tasks) -> anyhow::R
     tasks.spawn("admin api", TaskKind::Critical, api::serve(sockets.admin, admin_tls, router, tasks.clone()));
     drop(starting);
     tracing::info!(%admin_addr, %grpc_addr, store = %url, store_id = meta.store_id, "the control plane is ready");
-    Ok(Running { admin_addr, grpc_addr, admin_token: made, token_file, tasks: tasks.clone(), readiness })
+    let store_id = meta.store_id;
+    Ok(Running {
+        admin_addr,
+        grpc_addr,
+        admin_token: made,
+        token_file,
+        store_id,
+        tasks: tasks.clone(),
+        readiness,
+    })
+}
+
+/// The token that an earlier start made. A file that is missing or holds something else keeps none: a new one is made.
+fn kept_token(file: &Path) -> Option<Secret> {
+    fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
 /// TLS for the admin API, or the proof that it does not need any.

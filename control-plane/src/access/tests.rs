@@ -7,7 +7,7 @@ const NOW_MS: u64 = 1_800_000_000_000;
 
 async fn start(store: &Arc<dyn Store>, first: Option<&str>) -> Result<(Access, Option<String>), AccessError> {
     let first: Option<Secret> = first.map(|text| text.parse().unwrap());
-    Access::start(Arc::clone(store), first.as_ref(), &Tasks::new(), Clock::tokio(NOW_MS)).await
+    Access::start(Arc::clone(store), first.as_ref(), None, &Tasks::new(), Clock::tokio(NOW_MS)).await
 }
 
 #[tokio::test]
@@ -120,4 +120,19 @@ async fn a_list_that_cannot_be_confirmed_lets_nobody_in_after_a_while() {
     flaky.set_down(false);
     tokio::time::sleep(CONFIRM_EVERY + RETRY_AFTER).await;
     assert!(access.authenticate("fda_admin").is_ok());
+}
+
+#[tokio::test]
+async fn a_kept_token_opens_a_new_store_but_no_store_that_has_tokens() {
+    let kept: Secret = "fda_kept-by-an-earlier-start".parse().unwrap();
+    let begin = |store: Arc<dyn Store>, kept: Secret| async move {
+        Access::start(store, None, Some(&kept), &Tasks::new(), Clock::tokio(NOW_MS)).await.unwrap()
+    };
+    let new = memory();
+    let (access, made) = begin(Arc::clone(&new), kept.clone()).await;
+    assert!(made.is_none() && access.authenticate(kept.reveal()).is_ok());
+
+    let other = "fda_another".parse().unwrap();
+    let (access, made) = begin(new, other).await;
+    assert!(made.is_none() && access.authenticate("fda_another").is_err());
 }

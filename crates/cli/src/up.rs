@@ -83,7 +83,8 @@ impl House {
                 listen: shifted(settings.listen, index),
                 ops_listen: shifted(settings.ops_listen, index),
                 control_plane: format!("http://{}", control_plane.grpc_addr),
-                data: global.data.join(format!("proxy-{index}")),
+                // A proxy stays with the store it knows: each store's proxies have a place of their own.
+                data: global.data.join("proxies").join(&control_plane.store_id).join(index.to_string()),
                 tracer: tracer.clone(),
                 ..proxy::Settings::default()
             };

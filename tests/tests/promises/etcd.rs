@@ -103,3 +103,29 @@ async fn up_runs_on_etcd() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(data.join("admin-token").exists() && !data.join("store.db").exists());
 }
+
+#[tokio::test]
+async fn up_moves_from_sqlite_to_etcd_and_back_in_one_directory() {
+    let etcd = Etcd::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("state");
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_frontdoor-under-test"));
+    let simulator = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut ports = ANY_PORT.to_vec();
+    *ports.last_mut().unwrap() = &simulator;
+    let store = etcd.store();
+    for arguments in [&[][..], &["--store", &store], &[], &["--store", &store]] {
+        let up = Frontdoor::up(program, &data, ports.iter().chain(arguments)).unwrap();
+        let bearer = format!("Bearer {}", up.key());
+        let url = format!("{}/v1/chat/completions", up.proxy());
+        let body = json!({"model": "demo", "messages": [{"role": "user", "content": "Hello"}]});
+        let http = frontdoor_tests::Http::default();
+        http.post(&url, &[("authorization", &bearer)], &body).await.expect(200);
+        let history = ["history", "--server", &up.text("/admin"), "--data", data.to_str().unwrap()];
+        assert!(
+            run_cli(program, history).status.success(),
+            "the token in the directory works with either store"
+        );
+        assert_eq!(up.stop(), Some(0));
+    }
+}
