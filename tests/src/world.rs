@@ -22,6 +22,8 @@ pub struct World {
     pub simulator: Option<simulator::Running>,
     pub control_plane: Option<control_plane::Running>,
     pub proxies: Vec<Option<proxy::Running>>,
+    /// Proxies that are not expected to get in.
+    pub strangers: Vec<proxy::Running>,
     pub directory: tempfile::TempDir,
     pub store: String,
     simulator_addr: SocketAddr,
@@ -63,6 +65,7 @@ impl World {
             simulator: Some(simulator),
             control_plane: Some(control_plane),
             proxies: Vec::new(),
+            strangers: Vec::new(),
             directory,
             store,
             tasks,
@@ -104,6 +107,12 @@ impl World {
         let settings = plane_settings(&self.directory, &self.store, self.admin_addr, self.grpc_addr);
         let running =
             control_plane::start(settings, Clock::system()).await.unwrap_or_else(|error| panic!("{error:#}"));
+        self.control_plane = Some(running);
+    }
+
+    /// Takes one that the test started by itself.
+    pub fn use_control_plane(&mut self, running: control_plane::Running) {
+        (self.admin_addr, self.grpc_addr) = (running.admin_addr, running.grpc_addr);
         self.control_plane = Some(running);
     }
 

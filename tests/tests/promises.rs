@@ -11,6 +11,7 @@ mod promises {
     mod applications;
     mod bad_input;
     mod change;
+    mod channel;
     mod etcd;
     mod first_steps;
     mod outage;
