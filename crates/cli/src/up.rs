@@ -4,6 +4,7 @@
 //! over gRPC. There is no second way in.
 
 use std::{
+    collections::HashSet,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -18,7 +19,8 @@ use crate::{
     error::CliError,
     output::{Format, Out, cell, items},
     settings::{Global, Up},
-    starter, verbs,
+    starter,
+    verbs::{self, Proposal},
 };
 
 /// How long a stop waits for calls that are under way.
@@ -210,11 +212,14 @@ fn admin_of(
     }
 }
 
-/// The starter policy on a new store; files named on the command line always (no change makes no version).
+/// The starter policy on a new store. Files named on the command line always, and nothing beside them but the keys of the
+/// applications they have (no difference makes no version).
 async fn set_policy(settings: &Up, admin: &AdminClient, simulator: SocketAddr) -> Result<(), CliError> {
     if !settings.policy.is_empty() {
         let documents = documents::read(&settings.policy)?;
-        verbs::change(admin, &documents, "the policy given to frontdoor up", false).await?;
+        let delete = not_in(&documents, &verbs::all_resources(admin, "").await?);
+        let proposal = Proposal { delete, ..Proposal::of(&documents, "the policy given to frontdoor up") };
+        verbs::change(admin, proposal).await?;
         return Ok(());
     }
     let history = admin.get("/v1/history?limit=1").await?;
@@ -229,8 +234,22 @@ async fn set_policy(settings: &Up, admin: &AdminClient, simulator: SocketAddr) -
         })?;
         documents.extend(parsed);
     }
-    verbs::change(admin, &documents, "the starter policy of frontdoor up", false).await?;
+    verbs::change(admin, Proposal::of(&documents, "the starter policy of frontdoor up")).await?;
     Ok(())
+}
+
+/// What is there but not in the documents, as `{kind, name}`. A key stays as long as its application does.
+fn not_in(documents: &[policy::Parsed], present: &[Value]) -> Vec<Value> {
+    let wanted: HashSet<String> =
+        documents.iter().map(|document| document.resource.id().to_string()).collect();
+    let is_wanted = |resource: &Value| match cell(resource, "/kind").as_str() {
+        "Key" => wanted.contains(&format!("Consumer/{}", cell(resource, "/spec/consumer"))),
+        kind => wanted.contains(&format!("{kind}/{}", cell(resource, "/name"))),
+    };
+    let unwanted = present.iter().filter(|resource| !is_wanted(resource));
+    unwanted
+        .map(|resource| json!({"kind": cell(resource, "/kind"), "name": cell(resource, "/name")}))
+        .collect()
 }
 
 /// The key of the last time when it still works, else a new one for the first application.

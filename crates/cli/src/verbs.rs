@@ -9,7 +9,8 @@ mod keys;
 mod resources;
 mod usage;
 
-pub(crate) use change::change;
+pub(crate) use change::{Proposal, change};
+pub(crate) use resources::all as all_resources;
 use serde_json::Value;
 
 use crate::{

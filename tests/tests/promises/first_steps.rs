@@ -225,3 +225,19 @@ fn an_unwritable_data_directory_is_named_with_the_way_out() {
     let error = Frontdoor::up(program(), &file.join("state"), ANY_PORT).unwrap_err();
     assert!(error.contains("a-file") && error.contains("--data"), "{error}");
 }
+
+#[tokio::test]
+async fn up_with_a_policy_uses_only_that_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, policy) = (directory.path().join("state"), directory.path().join("policy.yaml"));
+    let first = Frontdoor::up(program(), &data, ANY_PORT).unwrap();
+    assert_eq!(first.stop(), Some(0));
+    std::fs::write(&policy, "kind: Consumer\nname: only\nspec: {organisation: o, team: t, models: ['*']}\n")
+        .unwrap();
+    let policy = policy.to_str().unwrap();
+    let second =
+        Frontdoor::up(program(), &data, ANY_PORT.iter().copied().chain(["--policy", policy])).unwrap();
+    assert_eq!(verb(&second, &data, &["get", "consumer"])["items"].as_array().unwrap().len(), 1);
+    assert_eq!(verb(&second, &data, &["get", "model"])["items"], json!([]));
+    chat(&second, "demo").await.expect(404);
+}

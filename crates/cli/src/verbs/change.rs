@@ -16,14 +16,18 @@ use crate::{
 pub(super) async fn apply(client: &AdminClient, out: &mut Out, apply: &Apply) -> Result<(), CliError> {
     let documents = documents::read(&apply.files)?;
     let message = apply.message.clone().unwrap_or_else(|| format!("apply {}", names(&apply.files)));
-    let answer = change(client, &documents, &message, apply.dry_run).await?;
+    let answer =
+        change(client, Proposal { dry_run: apply.dry_run, ..Proposal::of(&documents, &message) }).await?;
     out.show(&answer, changed)
 }
 
 pub(super) async fn diff(client: &AdminClient, out: &mut Out, diff: &Diff) -> Result<(), CliError> {
     let answer = match (diff.from, diff.to) {
         (Some(from), Some(to)) => client.get(&format!("/v1/history/{from}/diff/{to}")).await?,
-        _ => change(client, &documents::read(&diff.files)?, "diff", true).await?,
+        _ => {
+            let documents = documents::read(&diff.files)?;
+            change(client, Proposal { dry_run: true, ..Proposal::of(&documents, "diff") }).await?
+        }
     };
     out.show(&answer, |out, answer| {
         let text = differences(out, answer);
@@ -54,15 +58,27 @@ pub(super) async fn rollback(
     out.show(&answer, changed)
 }
 
-/// One atomic change of all `documents`. Shows that it is at work once it takes over a second.
-pub(crate) async fn change(
-    client: &AdminClient,
-    documents: &[Parsed],
-    message: &str,
-    dry_run: bool,
-) -> Result<Value, CliError> {
+/// What is asked of the control plane as one change.
+pub(crate) struct Proposal<'a> {
+    pub(crate) documents: &'a [Parsed],
+    /// Each as `{kind, name}`.
+    pub(crate) delete: Vec<Value>,
+    pub(crate) message: &'a str,
+    pub(crate) dry_run: bool,
+}
+
+impl<'a> Proposal<'a> {
+    /// These documents, nothing deleted, to be committed.
+    pub(crate) fn of(documents: &'a [Parsed], message: &'a str) -> Self {
+        Self { documents, delete: Vec::new(), message, dry_run: false }
+    }
+}
+
+/// One atomic change. Shows that it is at work once it takes over a second.
+pub(crate) async fn change(client: &AdminClient, proposal: Proposal<'_>) -> Result<Value, CliError> {
+    let Proposal { documents, delete, message, dry_run } = proposal;
     let resources: Vec<&Resource> = documents.iter().map(|parsed| &parsed.resource).collect();
-    let body = json!({"message": message, "documents": resources});
+    let body = json!({"message": message, "documents": resources, "delete": delete});
     let path = format!("/v1/changes?dry_run={dry_run}");
     let asked = client.post(&path, &body);
     tokio::pin!(asked);

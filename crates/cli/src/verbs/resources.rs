@@ -26,19 +26,8 @@ pub(super) async fn get(
     }
 }
 
-/// All pages, all of the version of the first.
 async fn list(client: &AdminClient, out: &mut Out, kind: Kind) -> Result<(), CliError> {
-    let mut all: Vec<Value> = Vec::new();
-    let mut cursor: Option<String> = None;
-    loop {
-        let page = cursor.as_deref().map(|cursor| format!("&cursor={}", escape(cursor))).unwrap_or_default();
-        let answer = client.get(&format!("/v1/resources?kind={kind}{page}")).await?;
-        all.extend(items(&answer, "/items").iter().cloned());
-        cursor = answer.pointer("/next").and_then(Value::as_str).map(str::to_owned);
-        if cursor.is_none() {
-            break;
-        }
-    }
+    let all = all(client, &format!("kind={kind}")).await?;
     out.show(&json!({"items": all}), |_, answer| {
         let rows = items(answer, "/items").iter().map(|resource| {
             let labels = resource.pointer("/labels").and_then(Value::as_object);
@@ -55,4 +44,19 @@ async fn list(client: &AdminClient, out: &mut Out, kind: Kind) -> Result<(), Cli
 fn yaml(document: &Value) -> Result<String, CliError> {
     serde_saphyr::to_string(document)
         .map_err(|error| CliError::refused(format!("the answer cannot be written as YAML: {error}")))
+}
+
+/// Every resource the query selects: all pages, all of the version of the first.
+pub(crate) async fn all(client: &AdminClient, query: &str) -> Result<Vec<Value>, CliError> {
+    let mut all: Vec<Value> = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let page = cursor.as_deref().map(|cursor| format!("&cursor={}", escape(cursor))).unwrap_or_default();
+        let answer = client.get(&format!("/v1/resources?{query}{page}")).await?;
+        all.extend(items(&answer, "/items").iter().cloned());
+        cursor = answer.pointer("/next").and_then(Value::as_str).map(str::to_owned);
+        if cursor.is_none() {
+            return Ok(all);
+        }
+    }
 }
