@@ -19,9 +19,13 @@ use tokio::time::Instant;
 
 use crate::control::spool::disk::Disk;
 use crate::control::spool::frame::{Frame, LONGEST_FRAME, frame_into, next_frame};
+use crate::control::spool::fresh::{Fresh, Waiting};
+use crate::control::spool::segment::{Place, Segment, extend};
 
 pub mod disk;
 mod frame;
+mod fresh;
+mod segment;
 
 /// All of a process's records travel in one lane; the wire has room for more.
 const LANE: u32 = 0;
@@ -70,6 +74,7 @@ pub struct Spool {
     /// Segments have ids so that the cursor survives removals.
     next_segment: u64,
     cursor: Cursor,
+    fresh: Fresh,
     /// The highest sequence handed out, and the highest acknowledged, by boot and lane.
     sent: HashMap<(Arc<str>, u32), u64>,
     acked: HashMap<(Arc<str>, u32), u64>,
@@ -77,32 +82,18 @@ pub struct Spool {
     counts: SpoolCounts,
 }
 
-#[derive(Debug)]
-struct Segment {
-    id: u64,
-    name: String,
-    boot_id: Arc<str>,
-    lane: u32,
-    first: u64,
-    last: u64,
-    bytes: u64,
-    place: Place,
-    /// Takes more records.
-    is_open: bool,
-    is_dirty: bool,
-}
-
-#[derive(Debug)]
-enum Place {
-    Disk,
-    Memory(Vec<u8>),
-}
-
 /// What is to be handed out next.
 #[derive(Debug, Clone, Copy, Default)]
 struct Cursor {
     segment: u64,
     offset: u64,
+}
+
+/// Records as they are written: their frames, and where in those each one ends.
+#[derive(Debug, Default)]
+struct Framed {
+    bytes: Vec<u8>,
+    records: Vec<(CallRecord, u64)>,
 }
 
 /// Records of one boot, in order.
@@ -127,6 +118,7 @@ impl Spool {
             segments: VecDeque::new(),
             next_segment: 1,
             cursor: Cursor::default(),
+            fresh: Fresh::default(),
             sent: HashMap::new(),
             acked: HashMap::new(),
             disk_failed_at: None,
@@ -138,26 +130,39 @@ impl Spool {
         Ok(spool)
     }
 
-    /// Takes records in, giving each its place in this boot's sequence.
+    /// Takes records in, giving each its place in this boot's sequence. What goes to one segment is written at once.
     pub fn append(&mut self, records: Vec<CallRecord>, now: Instant) {
+        let mut is_next = !self.fresh.is_empty() || self.is_caught_up();
+        let mut framed = Framed::default();
         for mut record in records {
             record.boot_id = self.boot_id.to_string();
             record.lane = LANE;
             record.sequence = self.next_sequence;
-            let mut framed = Vec::with_capacity(record.encoded_len() + 8);
-            if frame_into(&record.encode_to_vec(), &mut framed).is_err() {
+            let before = framed.bytes.len();
+            if frame_into(&mut framed.bytes, |out| record.encode(out)).is_err() {
                 tracing::warn!(request.id = record.request_id, "a call record is too large to keep");
                 self.counts.dropped = self.counts.dropped.saturating_add(1);
                 continue;
             }
+            if before > 0 && framed.bytes.len() as u64 > self.room() {
+                let last = framed.bytes.split_off(before);
+                is_next = self.keep(std::mem::take(&mut framed), now, is_next);
+                framed.bytes = last;
+            }
             self.next_sequence = self.next_sequence.saturating_add(1);
-            self.keep(record.sequence, &framed, now);
+            framed.records.push((record, framed.bytes.len() as u64));
+        }
+        if !framed.records.is_empty() {
+            self.keep(framed, now, is_next);
         }
         self.make_room();
     }
 
     /// The next records to send, at most `most`, all of one boot. `None` when everything was handed out.
     pub fn next_batch(&mut self, most: usize) -> Option<Batch> {
+        if let Some(batch) = self.hand_out_fresh(most) {
+            return Some(batch);
+        }
         loop {
             let position = self.segments.iter().position(|segment| segment.id >= self.cursor.segment)?;
             let segment = self.segments.get(position)?;
@@ -176,9 +181,28 @@ impl Spool {
         }
     }
 
+    /// Hands out records that need not be read back.
+    fn hand_out_fresh(&mut self, most: usize) -> Option<Batch> {
+        let taken = self.fresh.take(most);
+        let last = taken.last()?;
+        self.cursor = Cursor { segment: last.segment, offset: last.end };
+        self.sent.insert((Arc::clone(&self.boot_id), LANE), last.record.sequence);
+        let records = taken.into_iter().map(|waiting| waiting.record).collect();
+        Some(Batch { boot_id: self.boot_id.to_string(), records })
+    }
+
+    /// Whether everything was handed out.
+    fn is_caught_up(&self) -> bool {
+        self.segments.iter().rev().all(|segment| {
+            let is_read = segment.id == self.cursor.segment && self.cursor.offset >= segment.bytes;
+            is_read || segment.id < self.cursor.segment || segment.bytes == 0
+        })
+    }
+
     /// Hands out again whatever is not acknowledged: for a new connection.
     pub fn rewind(&mut self) {
         self.cursor = Cursor::default();
+        self.fresh.clear();
     }
 
     /// Everything of this boot and lane up to `sequence` is safe elsewhere. More than was handed out is not believed.
@@ -258,28 +282,52 @@ impl Spool {
         }
     }
 
-    /// Writes one framed record to the open segment, or to memory when the disk does not take it.
-    fn keep(&mut self, sequence: u64, framed: &[u8], now: Instant) {
+    /// Writes framed records to the open segment, or to memory when the disk does not take them. `is_next`: they follow what was handed
+    /// out or is fresh; returned is whether that holds for what comes after them.
+    fn keep(&mut self, framed: Framed, now: Instant, is_next: bool) -> bool {
+        let Framed { bytes, records } = framed;
+        let Some(first) = records.first().map(|(record, _)| record.sequence) else { return is_next };
+        let position = self.place(first, &bytes, now);
+        let Some(segment) = self.segments.get_mut(position) else { return false };
+        let (id, start) = (segment.id, segment.bytes);
+        segment.last = records.last().map_or(first, |(record, _)| record.sequence);
+        segment.bytes += bytes.len() as u64;
+        segment.is_dirty = true;
+        if let Place::Memory(body) = &mut segment.place {
+            body.extend_from_slice(&bytes);
+        }
+        let mut records = records.into_iter();
+        is_next
+            && records.all(|(record, end)| self.fresh.push(Waiting { record, segment: id, end: start + end }))
+    }
+
+    /// The segment that has taken the bytes, or will take them because it is in memory.
+    fn place(&mut self, sequence: u64, bytes: &[u8], now: Instant) -> usize {
         let may_try = self.disk_failed_at.is_none_or(|at| now.saturating_duration_since(at) >= DISK_REST);
         if may_try && self.disk_failed_at.is_some() {
             self.move_memory_to_disk();
         }
         if may_try {
-            let position = self.open_segment(sequence, framed.len() as u64, true);
+            let position = self.open_segment(sequence, bytes.len() as u64, true);
             let name = self.segments.get(position).map(|segment| segment.name.clone()).unwrap_or_default();
-            match self.disk.append(&name, framed) {
+            match self.disk.append(&name, bytes) {
                 Ok(()) => {
                     if self.disk_failed_at.take().is_some() {
                         tracing::info!("the disk takes call records again");
                     }
-                    self.grow(position, sequence, framed);
-                    return;
+                    return position;
                 }
                 Err(error) => self.disk_failed(&error, position, now),
             }
         }
-        let position = self.open_segment(sequence, framed.len() as u64, false);
-        self.grow(position, sequence, framed);
+        self.open_segment(sequence, bytes.len() as u64, false)
+    }
+
+    /// How much the open segment still takes.
+    fn room(&self) -> u64 {
+        let open = self.segments.back().filter(|segment| segment.is_open && segment.bytes > 0);
+        let left = open.map(|segment| self.limits.segment_bytes.saturating_sub(segment.bytes));
+        left.unwrap_or(self.limits.segment_bytes)
     }
 
     fn disk_failed(&mut self, error: &io::Error, position: usize, now: Instant) {
@@ -292,16 +340,6 @@ impl Spool {
             self.remove(position);
         } else if let Some(segment) = self.segments.get_mut(position) {
             segment.is_open = false;
-        }
-    }
-
-    fn grow(&mut self, position: usize, sequence: u64, framed: &[u8]) {
-        let Some(segment) = self.segments.get_mut(position) else { return };
-        segment.last = sequence;
-        segment.bytes += framed.len() as u64;
-        segment.is_dirty = true;
-        if let Place::Memory(body) = &mut segment.place {
-            body.extend_from_slice(framed);
         }
     }
 
@@ -368,6 +406,7 @@ impl Spool {
 
     fn remove(&mut self, position: usize) {
         let Some(segment) = self.segments.remove(position) else { return };
+        self.fresh.forget(segment.id);
         if matches!(segment.place, Place::Disk) {
             self.remove_file(&segment.name);
         }
@@ -425,27 +464,6 @@ impl Spool {
 
 /// Invariant of the reads above.
 const _: () = assert!(READ_BYTES > LONGEST_FRAME as u64);
-
-/// Notes one more record in a segment that is being taken over.
-fn extend(found: &mut Option<Segment>, name: &str, id: u64, record: &CallRecord) {
-    match found {
-        Some(segment) => segment.last = segment.last.max(record.sequence),
-        None => {
-            *found = Some(Segment {
-                id,
-                name: name.to_owned(),
-                boot_id: Arc::from(record.boot_id.as_str()),
-                lane: record.lane,
-                first: record.sequence,
-                last: record.sequence,
-                bytes: 0,
-                place: Place::Disk,
-                is_open: false,
-                is_dirty: false,
-            });
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests;

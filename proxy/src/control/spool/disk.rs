@@ -65,8 +65,10 @@ impl Disk for Directory {
 
     fn read(&self, name: &str, offset: u64, most: u64) -> io::Result<Vec<u8>> {
         let mut file = File::open(self.path.join(name))?;
+        let left = file.metadata()?.len().saturating_sub(offset).min(most);
         file.seek(SeekFrom::Start(offset))?;
-        let mut bytes = Vec::new();
+        // One byte more than there is: so the end is found without growing.
+        let mut bytes = Vec::with_capacity(usize::try_from(left).unwrap_or(0) + 1);
         file.take(most).read_to_end(&mut bytes)?;
         Ok(bytes)
     }

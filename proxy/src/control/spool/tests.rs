@@ -2,7 +2,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 
@@ -230,4 +230,67 @@ fn a_record_too_large_for_a_frame_is_dropped_alone() {
     spool.append(vec![record("a"), record(&"x".repeat(200_000)), record("b")], now());
     assert_eq!(drain(&mut spool), sequences("boot-1", 1..=2));
     assert_eq!(spool.counts().dropped, 1);
+}
+
+/// A directory that counts what is asked of it.
+#[derive(Debug)]
+struct Counting {
+    inner: Directory,
+    reads: Arc<AtomicUsize>,
+    writes: Arc<AtomicUsize>,
+}
+
+impl Disk for Counting {
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.inner.list()
+    }
+    fn read(&self, name: &str, offset: u64, most: u64) -> io::Result<Vec<u8>> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.inner.read(name, offset, most)
+    }
+    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        self.inner.append(name, bytes)
+    }
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        self.inner.sync(name)
+    }
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        self.inner.remove(name)
+    }
+}
+
+#[test]
+fn a_batch_is_one_write_and_what_was_just_written_is_not_read_back() {
+    let directory = TempDir::new().unwrap();
+    let (reads, writes) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let inner = Directory::open(directory.path()).unwrap();
+    let disk = Counting { inner, reads: Arc::clone(&reads), writes: Arc::clone(&writes) };
+    let mut spool = Spool::open(Box::new(disk), "boot-1".to_owned(), SpoolLimits::default()).unwrap();
+    for _ in 0..3 {
+        spool.append(records(0..100), now());
+        assert_eq!(spool.next_batch(1_000).unwrap().records.len(), 100);
+    }
+    assert_eq!((reads.load(Ordering::Relaxed), writes.load(Ordering::Relaxed)), (0, 3));
+    spool.rewind();
+    assert_eq!(drain(&mut spool), sequences("boot-1", 1..=300));
+    assert!(reads.load(Ordering::Relaxed) > 0);
+}
+
+#[test]
+fn however_many_wait_and_however_they_are_taken_each_comes_out_once_in_order() {
+    let directory = TempDir::new().unwrap();
+    let limits = SpoolLimits { segment_bytes: 5_000, ..SpoolLimits::default() };
+    let mut spool = open(directory.path(), "boot-1", limits);
+    let mut taken = Vec::new();
+    // Past what is kept in memory, so that fresh records, records on disk and both in turn are handed out.
+    for (appended, most) in
+        [(10, 3), (3_000, 7), (2_000, 1_000), (50, 4_000), (1, 1), (5_000, 9), (10, 10_000)]
+    {
+        spool.append(records(0..appended), now());
+        taken.extend(spool.next_batch(most).into_iter().flat_map(|batch| batch.records));
+    }
+    taken.extend(std::iter::from_fn(|| spool.next_batch(1_000)).flat_map(|batch| batch.records));
+    let numbers: Vec<u64> = taken.iter().map(|record| record.sequence).collect();
+    assert_eq!(numbers, (1..=10_071).collect::<Vec<_>>());
 }
