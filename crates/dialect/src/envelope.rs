@@ -1,7 +1,8 @@
 //! The envelope of a call: what routing and accounting need, read in one pass over the body.
 //!
 //! The pass also checks the whole body and remembers where the few fields stand that may be replaced on the way out.
-//! A field that decides something and comes twice is refused: the provider might obey the other one.
+//! A field that decides something and comes twice is refused: the provider might obey the other one. So is one in another
+//! case, which some servers take for the same.
 
 use crate::{
     Dialect, Fault, Operation,
@@ -125,6 +126,9 @@ impl Reader<'_> {
         let Some((field, bit)) =
             FIELDS.iter().zip(0_u32..).find(|(field, _)| field.as_bytes() == name.as_ref())
         else {
+            if let Some(field) = FIELDS.iter().find(|field| field.as_bytes().eq_ignore_ascii_case(&name)) {
+                return Err(Fault::invalid(format!("`{field}` must be written in lower case")).at(*field));
+            }
             self.scanner.skip()?;
             return Ok(());
         };
@@ -135,7 +139,8 @@ impl Reader<'_> {
         match *field {
             "model" => self.model(),
             "stream" => {
-                self.envelope.stream = self.flag("stream")?;
+                // Only chats are streamed; elsewhere providers pay no heed to it.
+                self.envelope.stream = self.flag("stream")? && self.operation == Operation::Chat;
                 Ok(())
             }
             "stream_options" => self.stream_options(),

@@ -62,6 +62,25 @@ fn a_deciding_field_given_twice_is_refused() {
 }
 
 #[test]
+fn a_deciding_field_in_another_case_is_refused() {
+    for body in [
+        r#"{"model":"a","messages":[],"Model":"b"}"#,
+        r#"{"MODEL":"b","model":"a","messages":[]}"#,
+        r#"{"model":"a","messages":[],"Max_Tokens":9}"#,
+    ] {
+        assert!(chat(body).unwrap_err().message.contains("lower case"), "{body}");
+    }
+    assert!(chat(r#"{"model":"a","messages":[],"User":"u"}"#).is_ok());
+}
+
+#[test]
+fn only_chats_are_streamed() {
+    let body = br#"{"model":"e","input":"four","stream":true}"#;
+    let envelope = Envelope::scan(Dialect::OpenAi, Operation::Embeddings, body).unwrap();
+    assert!(!envelope.stream);
+}
+
+#[test]
 fn what_cannot_be_understood_is_refused_and_named() {
     let deep = format!(r#"{{"model":"a","messages":[],"x":{}{}}}"#, "[".repeat(200), "]".repeat(200));
     for (body, says) in [
