@@ -13,7 +13,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use lifecycle::Clock;
 
 use crate::exchange::{self, Exchange};
-use crate::failure::{Failure, Origin, code};
+use crate::failure::{Failure, Origin, Retry, code};
 use crate::frontend::Misdirected;
 use crate::settle::{Answered, AnsweredBody, Head};
 
@@ -202,7 +202,8 @@ pub fn render_misdirected(common: Common, misdirected: &Misdirected) -> Response
 fn is_worth_a_retry(failure: &Failure, wait: Option<Duration>) -> bool {
     match failure.origin {
         Origin::Caller | Origin::Internal => true,
-        Origin::Policy | Origin::Upstream => wait.is_some(),
+        Origin::Policy => wait.is_some(),
+        Origin::Upstream => wait.is_some() && failure.retry != Retry::Never,
     }
 }
 

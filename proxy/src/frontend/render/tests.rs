@@ -35,11 +35,13 @@ async fn a_long_wait_is_never_asked_of_an_sdk() {
 #[tokio::test]
 async fn what_we_have_tried_and_what_policy_decided_is_not_retried_by_the_sdk() {
     let tried = Failure::upstream(code::UPSTREAM_FAILED, 502, Retry::Never, "no luck");
+    let paused = Failure::upstream(code::UPSTREAM_FAILED, 502, Retry::Never, "overloaded")
+        .with_retry_after(Some(Duration::from_secs(7)));
     let decided = Failure::policy(code::MODEL_NOT_PERMITTED, 403, "no");
-    for failure in [tried, decided] {
+    for failure in [tried, paused, decided] {
         assert_eq!(header(&rendered(&failure), "x-should-retry"), Some("false"), "{failure}");
     }
-    let busy = Failure::upstream(code::UPSTREAM_RATE_LIMITED, 429, Retry::Never, "busy")
+    let busy = Failure::upstream(code::UPSTREAM_RATE_LIMITED, 429, Retry::SameTarget, "busy")
         .with_retry_after(Some(Duration::from_secs(7)));
     let response = rendered(&busy);
     assert_eq!((header(&response, "retry-after"), header(&response, "x-should-retry")), (Some("7"), None));
