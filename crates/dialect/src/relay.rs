@@ -67,6 +67,12 @@ impl Relay {
         summary.output_chars > 0 || summary.stop.is_some() || summary.complete
     }
 
+    /// Whether the answer came to its proper end: what the provider's connection does after it changes nothing.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.known().complete
+    }
+
     /// What is known so far.
     #[must_use]
     pub fn summary(&self) -> Summary {

@@ -119,10 +119,11 @@ impl AnswerStream {
         let relayed = match self.pull.poll_piece(cx) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Some(Ok(piece))) => self.relay.push(piece, &mut self.scratch),
-            Poll::Ready(Some(Err(error))) => {
+            Poll::Ready(Some(Err(error))) if !self.relay.is_complete() => {
                 return Poll::Ready(Err(pull_trouble(provider, status, &error)));
             }
-            Poll::Ready(None) => {
+            // A connection that ends badly after a complete answer has cost nobody anything.
+            Poll::Ready(Some(Err(_)) | None) => {
                 self.is_over = true;
                 self.relay.finish(&mut self.scratch)
             }

@@ -507,6 +507,16 @@ async fn a_stream_that_fails_after_its_first_content_ends_in_band_and_is_not_swi
 }
 
 #[tokio::test]
+async fn a_stream_whose_answer_was_complete_is_no_failure_when_its_connection_does_not_end_well() {
+    let events = [vec![role_chunk(), chunk("hello")], vec![last_chunks().remove(0)]].concat();
+    for first in [Act::EventsThenCut(events.clone()), Act::EventsThenStall(events.clone())] {
+        let (world, _providers) = World::of(vec![vec![first]]).await;
+        let (text, failure) = read_stream(world.ask(&streamed()).await.unwrap()).await;
+        assert_eq!((text, failure), (events.concat(), None));
+    }
+}
+
+#[tokio::test]
 async fn a_caller_who_leaves_a_stream_takes_the_providers_stream_along() {
     let (mut world, providers) =
         World::of(vec![vec![Act::EventsThenStall(vec![role_chunk(), chunk("hel")])]]).await;
