@@ -90,7 +90,11 @@ impl Ops {
     }
 
     fn readyz(&self) -> Response<Full<Bytes>> {
-        let pending = self.readiness.pending();
+        let mut pending = self.readiness.pending();
+        if self.current.load().is_some_and(|runtime| !runtime.pepper.is_set()) {
+            // There is a policy, but no key can be checked: every call would be refused.
+            pending.push("pepper");
+        }
         if pending.is_empty() {
             return respond(StatusCode::OK, TEXT, "ready\n".to_owned());
         }
@@ -184,6 +188,18 @@ mod tests {
         assert_eq!(get(&ops, "/readyz").await, (503, "waiting for: first policy\n".to_owned()));
         drop(guard);
         assert_eq!(get(&ops, "/readyz").await, (200, "ready\n".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_cannot_check_keys_is_not_ready() {
+        let ops = ops();
+        let mut runtime = scene::runtime(scene::policy(42, ""), None);
+        runtime.pepper = crate::identity::Pepper::default();
+        let pepper = runtime.pepper.clone();
+        ops.current.swap(Arc::new(runtime));
+        assert_eq!(get(&ops, "/readyz").await, (503, "waiting for: pepper\n".to_owned()));
+        pepper.set(scene::PEPPER);
+        assert_eq!(get(&ops, "/readyz").await.0, 200);
     }
 
     #[tokio::test]
