@@ -136,7 +136,8 @@ struct Header {
 }
 
 impl Slots {
-    /// Opens the slots. A journal that cannot be read begins anew: it only ever makes us more careful.
+    /// Opens the slots. A journal that cannot be read begins anew: versions that were refused may be tried once more, and crashes
+    /// are counted from here on.
     pub fn open(directory: DataDir) -> Self {
         let journal = match directory.read(JOURNAL, JOURNAL_BYTES) {
             Ok(None) => Journal::default(),
@@ -166,12 +167,12 @@ impl Slots {
                 ),
             }
         }
-        let is_pending = boot
-            .candidates
-            .first()
-            .is_some_and(|(slot, kept)| *slot == Slot::Pending && kept.digest == self.journal.digest);
-        if !is_pending {
-            return boot;
+        let Some((Slot::Pending, pending)) = boot.candidates.first() else { return boot };
+        if pending.digest != self.journal.digest {
+            // The journal was damaged, or the process ended before it could be written: this start is the first that counts.
+            self.journal.version = pending.version;
+            self.journal.digest.clone_from(&pending.digest);
+            self.journal.starts = 0;
         }
         if self.journal.starts >= CRASHES && boot.candidates.len() > 1 {
             let (_, kept) = boot.candidates.remove(0);
@@ -205,9 +206,10 @@ impl Slots {
         Ok(())
     }
 
-    /// The pending version has proved itself.
-    pub fn confirm(&mut self) -> io::Result<()> {
-        if !self.directory.join(Slot::Pending.file()).exists() {
+    /// The version with this digest has proved itself. Nothing happens when another one is pending: one that could not be applied,
+    /// or one that has only just come.
+    pub fn confirm(&mut self, digest: &str) -> io::Result<()> {
+        if self.journal.digest != digest || !self.directory.join(Slot::Pending.file()).exists() {
             return Ok(());
         }
         if self.directory.join(Slot::Current.file()).exists() {

@@ -222,18 +222,20 @@ impl Control {
 /// Confirms a version that has been in force for long enough.
 pub(super) async fn prove(slots: Arc<Mutex<Slots>>, mut proof: watch::Receiver<Option<String>>) {
     loop {
-        let is_pending = proof.borrow_and_update().is_some();
-        let wait = async {
-            if is_pending {
-                tokio::time::sleep(PROOF).await;
-            } else {
-                std::future::pending::<()>().await;
+        let digest = proof.borrow_and_update().clone();
+        let proved = async {
+            match digest {
+                Some(digest) => {
+                    tokio::time::sleep(PROOF).await;
+                    digest
+                }
+                None => std::future::pending().await,
             }
         };
         let has_changed = tokio::select! {
             changed = proof.changed() => changed,
-            () = wait => {
-                confirm(&slots).await;
+            digest = proved => {
+                confirm(&slots, digest).await;
                 proof.changed().await
             }
         };
@@ -243,9 +245,9 @@ pub(super) async fn prove(slots: Arc<Mutex<Slots>>, mut proof: watch::Receiver<O
     }
 }
 
-async fn confirm(slots: &Arc<Mutex<Slots>>) {
+async fn confirm(slots: &Arc<Mutex<Slots>>, digest: String) {
     let slots = Arc::clone(slots);
-    match tokio::task::spawn_blocking(move || slots.lock().confirm()).await {
+    match tokio::task::spawn_blocking(move || slots.lock().confirm(&digest)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::error!(%error, "the version in force cannot be confirmed"),
         Err(error) => tracing::error!(%error, "confirming the version in force stopped"),

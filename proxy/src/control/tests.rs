@@ -14,7 +14,7 @@ use super::*;
 use crate::exchange::{Record, RecordSink};
 use crate::runtime::Parts;
 use crate::upstream;
-use fake::{FakeControlPlane, Session, Version};
+use fake::{FakeControlPlane, Session, Version, pepper_of};
 
 mod fake;
 
@@ -254,6 +254,26 @@ async fn another_store_or_an_older_version_is_accepted_only_with_force() {
     life.end().await;
 }
 
+#[tokio::test]
+async fn keys_are_hashed_with_the_pepper_of_the_store_whose_version_is_in_force() {
+    let world = World::new();
+    let (_tasks, mut plane, life, session) = settled(&world).await;
+    let kept = || DataDir::open(world.data.path()).unwrap().pepper().unwrap().unwrap();
+    drop(session);
+
+    let mut session = plane.welcomed("another store").await;
+    session.status().await;
+    let dangling = "kind: Model\nname: m\nspec: {targets: [{provider: nobody}]}\n";
+    let broken = Version::of(50, &policy::parse_documents("test", dangling).unwrap()).forced();
+    assert_eq!(session.offer(&broken).await.phase(), Phase::Rejected);
+    assert!(life.serves("first"));
+    assert_eq!(kept(), pepper_of("store"));
+
+    assert_eq!(session.offer(&Version::with_model(51, "other").forced()).await.phase(), Phase::Active);
+    life.end().await;
+    assert_eq!(kept(), pepper_of("another store"));
+}
+
 /// Every way of breaking the rules of the stream, given a good version to start from.
 fn garbage() -> Vec<(&'static str, Vec<sync_response::Message>)> {
     use sync_response::Message;
@@ -371,7 +391,7 @@ async fn a_goodbye_is_followed_by_another_stream() {
 async fn a_version_that_crashed_the_proxy_twice_is_reverted_and_refused_until_forced() {
     let world = World::new();
     let (_tasks, mut plane, life, mut session) = settled(&world).await;
-    world.slots().confirm().unwrap();
+    world.slots().confirm(&Version::with_model(5, "first").offer.digest).unwrap();
     assert_eq!(session.offer(&Version::with_model(6, "second")).await.phase(), Phase::Active);
     life.end().await;
     // Two starts that do not end well.

@@ -30,7 +30,7 @@ fn lived_in() -> TempDir {
     let mut slots = slots(&directory);
     for version in [1, 2] {
         slots.save(&kept(version)).unwrap();
-        slots.confirm().unwrap();
+        slots.confirm(&kept(version).digest).unwrap();
     }
     slots.save(&kept(3)).unwrap();
     slots.ended_well();
@@ -93,12 +93,22 @@ fn a_version_that_proved_itself_is_never_given_up() {
     let directory = lived_in();
     let mut first = slots(&directory);
     first.boot();
-    first.confirm().unwrap();
+    first.confirm(&kept(3).digest).unwrap();
     for _ in 0..5 {
         let boot = slots(&directory).boot();
         assert_eq!(boot.given_up, None);
         assert_eq!(found(&boot), [(Slot::Current, 3), (Slot::Previous, 2)]);
     }
+}
+
+#[test]
+fn the_life_of_one_version_does_not_prove_another_that_is_pending() {
+    let directory = lived_in();
+    let mut slots = slots(&directory);
+    // Version 3 could not be applied, so the process serves from 2.
+    slots.boot();
+    slots.confirm(&kept(2).digest).unwrap();
+    assert_eq!(found(&slots.boot()), [(Slot::Pending, 3), (Slot::Current, 2), (Slot::Previous, 1)]);
 }
 
 #[test]
@@ -134,6 +144,18 @@ fn a_damaged_journal_begins_anew() {
     let directory = lived_in();
     fs::write(directory.path().join(JOURNAL), b"{\"version\":").unwrap();
     assert_eq!(found(&slots(&directory).boot()).len(), 3);
+}
+
+#[test]
+fn crashes_of_a_young_version_are_counted_also_when_the_journal_does_not_know_it() {
+    for journal in [b"{\"version\":".as_slice(), br#"{"version":2,"digest":"other","starts":1,"refused":[]}"#]
+    {
+        let directory = lived_in();
+        fs::write(directory.path().join(JOURNAL), journal).unwrap();
+        assert_eq!(slots(&directory).boot().given_up, None);
+        assert_eq!(slots(&directory).boot().given_up, None);
+        assert_eq!(slots(&directory).boot().given_up.unwrap().version, 3);
+    }
 }
 
 #[test]

@@ -260,13 +260,14 @@ impl<'a> Stream<'a> {
     async fn apply(&mut self, update: Update, kept: Kept, is_forced: bool) {
         let began = self.control.clock.now();
         let kept = Arc::new(kept);
-        if is_forced && !self.welcome.key_pepper.is_empty() {
-            // Keys of the new version are hashed with its own store's pepper.
-            let pepper = self.welcome.key_pepper.clone();
-            self.control.take_pepper(&pepper);
-        }
         match apply::apply(Arc::clone(&kept), &self.control.current, &self.control.build).await {
             Ok(_) => {
+                if is_forced {
+                    // Keys of this version are hashed with its own store's pepper; those of a refused one would be nobody's.
+                    let pepper = std::mem::take(&mut self.welcome.key_pepper);
+                    self.control.take_pepper(&pepper);
+                    self.welcome.key_pepper = pepper;
+                }
                 let took = self.control.clock.now().saturating_duration_since(began);
                 update.applied(took);
                 tracing::info!(

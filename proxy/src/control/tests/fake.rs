@@ -97,7 +97,7 @@ impl Session {
             time_ms: 1,
             heartbeat_ms,
             group: "default".to_owned(),
-            key_pepper: b"pepper".as_slice().into(),
+            key_pepper: pepper_of(store),
         }))
         .await;
     }
@@ -124,6 +124,11 @@ impl Session {
         version.send(self, &HashSet::new()).await;
         self.status().await
     }
+}
+
+/// Each store hashes keys with a pepper of its own.
+pub(super) fn pepper_of(store: &str) -> Vec<u8> {
+    format!("pepper of {store}").into_bytes()
 }
 
 impl Reports {
