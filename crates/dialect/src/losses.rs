@@ -2,6 +2,8 @@
 //!
 //! Losing what decides the answer is refused unless the target is allowed to drop it; losing a hint is always told.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use crate::{
     Dialect, Fault, OnUnsupported, TargetShape, anthropic,
     canonical::{Extra, Json},
@@ -98,6 +100,22 @@ impl Losses {
             Dialect::Anthropic => anthropic::request::loss(name, value.text()),
         }
     }
+}
+
+/// The longest id of a tool call that every provider takes.
+const LONGEST_ID: usize = 64;
+
+/// Makes an id of a tool call one that every provider takes: letters, digits, `_` and `-`. The same id becomes the same one in
+/// a call and in its result, and different ids stay different. A provider looks for nothing but such pairs.
+pub(crate) fn fit_id(id: &mut String) {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if (1..=LONGEST_ID).contains(&id.len()) && id.chars().all(is_plain) {
+        return;
+    }
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    let start: String = id.chars().map(|c| if is_plain(c) { c } else { '_' }).take(LONGEST_ID - 17).collect();
+    *id = format!("{start}-{:016x}", hasher.finish());
 }
 
 /// `messages[3].content[0].x` as `messages[].content[].x`.

@@ -3,10 +3,11 @@
 use crate::{
     Fault, MaxTokensField, TargetShape,
     canonical::{
-        Message, OutputFormat, Part, PartBody, Reasoning, Request, Role, Source, Tool, ToolBody, ToolChoice,
+        Json, Message, OutputFormat, Part, PartBody, Reasoning, Request, Role, Source, Tool, ToolBody,
+        ToolChoice,
     },
     json::{ArrayWriter, ObjectWriter, object},
-    losses::Losses,
+    losses::{Losses, fit_id},
     openai::{parts, request::IN_FUNCTION},
 };
 
@@ -88,7 +89,11 @@ fn fit(mut fit: Request, target: &TargetShape<'_>, losses: &mut Losses) -> Resul
         losses.refuse("stop_sequences", "at most 4 stop sequences are taken")?;
         fit.stop.truncate(MOST_STOPS);
     }
-    if target.reasoning == Some(false) && fit.reasoning.take().is_some() {
+    let has_word = |reasoning: &Reasoning| target.reasoning != Some(false) && effort(reasoning).is_some();
+    let is_off = |thinking: &Json| thinking.text().contains(r#""disabled""#);
+    if let Some(lost) = fit.reasoning.take_if(|reasoning| !has_word(reasoning))
+        && !lost.thinking.as_ref().is_some_and(is_off)
+    {
         losses.drop("thinking");
     }
     if let Some(ToolChoice::Opaque(_)) = fit.tool_choice {
@@ -128,7 +133,11 @@ fn fit_message(message: &mut Message, place: &str, losses: &mut Losses) -> Resul
         if !fits(&part, &place, losses)? {
             continue;
         }
+        if let PartBody::ToolCall { id, .. } = &mut part.body {
+            fit_id(id);
+        }
         if let PartBody::ToolResult { id, content, is_error } = &mut part.body {
+            fit_id(id);
             if *is_error {
                 losses.drop(&format!("{place}.is_error"));
             }

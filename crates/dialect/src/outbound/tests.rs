@@ -474,6 +474,47 @@ fn arguments_that_are_no_object_are_refused_before_the_provider_refuses_them() {
 }
 
 #[test]
+fn ids_of_tool_calls_fit_the_target_and_stay_pairs() {
+    let long = "x".repeat(80);
+    let ids = ["functions.look:0", "functions.look.0", "call_1", long.as_str()];
+    let calls: Vec<Value> = ids
+        .iter()
+        .map(|id| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}}))
+        .collect();
+    let mut messages =
+        vec![json!({"role": "user", "content": "hi"}), json!({"role": "assistant", "tool_calls": calls})];
+    messages.extend(ids.iter().map(|id| json!({"role": "tool", "tool_call_id": id, "content": "r"})));
+    let (body, _) = to_anthropic(json!({ "messages": messages })).unwrap();
+    let sent = |message: usize, field: &str| -> Vec<String> {
+        let parts = body["messages"][message]["content"].as_array().unwrap();
+        parts.iter().map(|part| part[field].as_str().unwrap().to_owned()).collect()
+    };
+    let called = sent(1, "id");
+    assert_eq!(called, sent(2, "tool_use_id"));
+    assert_eq!(called[2], "call_1");
+    let fits = |id: &String| {
+        id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+    };
+    assert!(called.iter().all(fits), "{called:?}");
+    let distinct: std::collections::HashSet<&String> = called.iter().collect();
+    assert_eq!(distinct.len(), ids.len());
+}
+
+#[test]
+fn thinking_that_openai_has_no_word_for_is_told() {
+    let (body, out) = to_openai(json!({"thinking": {"type": "adaptive"}})).unwrap();
+    assert_eq!(
+        (body.get("reasoning_effort"), out.dropped.as_slice()),
+        (None, ["thinking".to_owned()].as_slice())
+    );
+    let (_, out) = to_openai(json!({"thinking": {"type": "disabled"}})).unwrap();
+    assert!(out.dropped.is_empty());
+    let effort = json!({"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}});
+    let (body, out) = to_openai(effort).unwrap();
+    assert_eq!((body["reasoning_effort"].as_str(), out.dropped.len()), (Some("low"), 0));
+}
+
+#[test]
 fn the_order_of_keys_survives_since_models_write_in_that_order() {
     let body = Bytes::from_static(
         br#"{"model":"m","messages":[{"role":"user","content":"q"},{"role":"assistant","tool_calls":[

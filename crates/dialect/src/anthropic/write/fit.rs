@@ -8,7 +8,7 @@ use crate::{
     canonical::{
         Message, OutputFormat, Part, PartBody, Reasoning, Request, Role, Source, Tool, ToolBody, ToolChoice,
     },
-    losses::Losses,
+    losses::{Losses, fit_id},
 };
 
 /// The least budget for thinking.
@@ -128,8 +128,12 @@ fn fit_part(mut part: Part, place: &str, losses: &mut Losses) -> Result<Option<P
             }
         }
         PartBody::Document { source, .. } => return fit_document(source.clone(), part, place, losses),
-        PartBody::ToolCall { arguments, .. } => check_arguments(arguments, place)?,
-        PartBody::ToolResult { content, .. } => {
+        PartBody::ToolCall { id, arguments, .. } => {
+            fit_id(id);
+            check_arguments(arguments, place)?;
+        }
+        PartBody::ToolResult { id, content, .. } => {
+            fit_id(id);
             let mut fit = Vec::with_capacity(content.len());
             for part in std::mem::take(content) {
                 fit.extend(fit_part(part, &format!("{place}.content"), losses)?);
