@@ -1,8 +1,8 @@
 //! The listener for proxies: our own accept loop with TLS in front of tonic.
 //!
-//! Without certificates it serves on loopback only; anything else is refused at start. With certificates it speaks
-//! TLS 1.3 alone, and with a client authority every proxy must show a certificate. A certificate with the URI
-//! `spiffe://…/group/NAME` fixes its proxy's group; without one the group in the hello is taken.
+//! Beyond loopback it serves only proxies that show a certificate of the client authority: whoever is served is given the
+//! policy and the pepper. Anything else is refused at start. With certificates it speaks TLS 1.3 alone. A certificate with
+//! the URI `spiffe://…/group/NAME` fixes its proxy's group; without one the group in the hello is taken.
 //!
 //! It must not know what is said on the streams.
 
@@ -37,11 +37,11 @@ const ACCEPTED: usize = 64;
 /// Why the listener cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum GrpcError {
-    /// Without certificates only this machine may connect.
+    /// Without certificates of the proxies only this machine may connect.
     #[error(
-        "refusing to serve proxies on {0} without TLS: listen on 127.0.0.1, or give --tls-cert and --tls-key (and --tls-client-ca to know the proxies)"
+        "refusing to serve proxies on {0} without knowing them: listen on 127.0.0.1, or give --tls-cert, --tls-key and --tls-client-ca"
     )]
-    PlaintextBeyondLoopback(SocketAddr),
+    UnknownBeyondLoopback(SocketAddr),
     /// The certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -59,8 +59,9 @@ pub fn serve<T: ControlPlane>(
     tasks: &Tasks,
 ) -> Result<(), GrpcError> {
     let address = listener.local_addr().map_err(GrpcError::Listener)?;
-    if tls.is_none() && !address.ip().is_loopback() {
-        return Err(GrpcError::PlaintextBeyondLoopback(address));
+    let knows_proxies = tls.is_some_and(|tls| tls.client_ca.is_some());
+    if !knows_proxies && !address.ip().is_loopback() {
+        return Err(GrpcError::UnknownBeyondLoopback(address));
     }
     let acceptor = tls.map(GrpcTls::acceptor).transpose()?;
     let (accepted, connections) = mpsc::channel(ACCEPTED);

@@ -124,16 +124,19 @@ async fn ask(address: SocketAddr, tls: Option<ClientTlsConfig>) -> Result<String
 }
 
 #[tokio::test]
-async fn plaintext_is_served_on_loopback_and_refused_anywhere_else_before_anything_is_accepted() {
+async fn unknown_proxies_are_served_on_loopback_and_refused_anywhere_else_before_anything_is_accepted() {
     let (address, _tasks) = listen(None).await;
     assert_eq!(ask(address, None).await.unwrap(), "none");
 
-    let everywhere = TcpListener::bind("0.0.0.0:0").await.unwrap();
-    let tasks = Tasks::new();
-    let error = serve(everywhere, None, ControlPlaneServer::new(Mirror), &tasks).unwrap_err();
-    assert!(matches!(error, GrpcError::PlaintextBeyondLoopback(_)));
-    assert!(error.to_string().contains("--tls-cert"), "{error}");
-    assert!(tasks.is_empty());
+    let authority = Authority::new();
+    for tls in [None, Some(authority.server(false))] {
+        let everywhere = TcpListener::bind("0.0.0.0:0").await.unwrap();
+        let tasks = Tasks::new();
+        let error = serve(everywhere, tls.as_ref(), ControlPlaneServer::new(Mirror), &tasks).unwrap_err();
+        assert!(matches!(error, GrpcError::UnknownBeyondLoopback(_)), "{tls:?}: {error}");
+        assert!(error.to_string().contains("--tls-client-ca"), "{error}");
+        assert!(tasks.is_empty());
+    }
 }
 
 #[tokio::test]
@@ -142,8 +145,8 @@ async fn with_certificates_it_may_listen_anywhere_and_speaks_tls_alone() {
     let everywhere = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let address = SocketAddr::from(([127, 0, 0, 1], everywhere.local_addr().unwrap().port()));
     let tasks = Tasks::new();
-    serve(everywhere, Some(&authority.server(false)), ControlPlaneServer::new(Mirror), &tasks).unwrap();
-    assert_eq!(ask(address, Some(authority.client())).await.unwrap(), "none");
+    serve(everywhere, Some(&authority.server(true)), ControlPlaneServer::new(Mirror), &tasks).unwrap();
+    assert_eq!(ask(address, Some(authority.proxy(&[]))).await.unwrap(), "none");
 
     let plain = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await;
     if let Ok(channel) = plain {
