@@ -96,7 +96,9 @@ async fn assemble(settings: &Settings, clock: Clock, tasks: &Tasks) -> anyhow::R
 
     let readiness = Readiness::new();
     let starting = readiness.register("start");
-    keep_private(&url);
+    if let StoreUrl::Sqlite { path } = &url {
+        keep_private(path);
+    }
     let store = store::open(&url, clock.clone(), tasks)
         .await
         .with_context(|| format!("cannot open the store {url}"))?;
@@ -112,7 +114,7 @@ async fn assemble(settings: &Settings, clock: Clock, tasks: &Tasks) -> anyhow::R
     }
     let catalog = catalog::start(Arc::clone(&store), tasks, clock.clone()).await?;
     let admission = Admission::new(Arc::clone(&store), catalog.clone(), clock.clone());
-    let ledger = Ledger::open(&ledger_place(settings, &url), clock.clone()).await?;
+    let ledger = open_ledger(settings, &url, clock.clone()).await?;
     usage::keep_bounded(ledger.clone(), Retention::default(), tasks);
 
     let server_id = uuid::Uuid::now_v7().to_string();
@@ -189,13 +191,16 @@ async fn open_sockets(settings: &Settings) -> Result<Sockets, ListenError> {
     Ok(Sockets { admin, grpc })
 }
 
-fn ledger_place(settings: &Settings, url: &StoreUrl) -> LedgerPlace {
-    match url {
+async fn open_ledger(settings: &Settings, url: &StoreUrl, clock: Clock) -> anyhow::Result<Ledger> {
+    let place = match url {
         StoreUrl::Memory => LedgerPlace::Memory,
         StoreUrl::Sqlite { .. } | StoreUrl::Etcd { .. } => {
-            LedgerPlace::File(settings.data.join("usage.sqlite"))
+            let path = settings.data.join("usage.sqlite");
+            keep_private(&path);
+            LedgerPlace::File(path)
         }
-    }
+    };
+    Ok(Ledger::open(&place, clock).await?)
 }
 
 /// Makes the data directory, readable by its owner alone, and proves that it can be written.
@@ -211,10 +216,9 @@ fn prepare_data(data: &Path) -> anyhow::Result<()> {
     fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).with_context(way_out)
 }
 
-/// Makes the embedded store's file for the owner alone, wherever it is: it holds the pepper. SQLite gives the files it keeps
-/// beside it the same mode. Where this fails, opening the store fails as well, and says why.
-fn keep_private(url: &StoreUrl) {
-    let StoreUrl::Sqlite { path } = url else { return };
+/// Makes a database's file for the owner alone, wherever it is: the store holds the pepper, the ledger who called what.
+/// SQLite gives the files it keeps beside it the same mode. Where this fails, opening the database fails as well, and says why.
+fn keep_private(path: &Path) {
     if let Some(directory) = path.parent() {
         let _made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).is_ok();
     }

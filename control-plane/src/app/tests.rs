@@ -22,8 +22,10 @@ async fn a_restart_continues_from_the_data_directory() {
     assert_eq!(kept.trim(), token);
     let mode = fs::metadata(&first.token_file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let store_mode = fs::metadata(data.path().join("store.sqlite")).unwrap().permissions().mode();
-    assert_eq!(store_mode & 0o777, 0o600, "the store holds the pepper");
+    for (file, holds) in [("store.sqlite", "the pepper"), ("usage.sqlite", "who called what")] {
+        let mode = fs::metadata(data.path().join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file} holds {holds}");
+    }
     assert!(first.pending().is_empty());
     first.shutdown().await;
 
