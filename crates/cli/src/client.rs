@@ -12,7 +12,11 @@ use hyper_util::{
 use policy::Diagnostic;
 use serde_json::Value;
 
-use crate::{error::CliError, settings::Global};
+use crate::{
+    error::CliError,
+    output::{cell, items},
+    settings::Global,
+};
 
 /// No answer of the admin API is larger.
 const ANSWER_LIMIT: usize = 256 * 1024 * 1024;
@@ -54,6 +58,25 @@ impl AdminClient {
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, CliError> {
         self.call(Method::GET, path, None).await
+    }
+
+    /// The items of a list, page by page, until there are no more or `most` of them. `path` has a query already; `after` is
+    /// the parameter that takes the `next` of the page before.
+    pub(crate) async fn pages(&self, path: &str, after: &str, most: usize) -> Result<Vec<Value>, CliError> {
+        let mut all: Vec<Value> = Vec::new();
+        let mut page = self.get(path).await?;
+        loop {
+            all.extend(items(&page, "/items").iter().cloned());
+            match page.pointer("/next").filter(|next| !next.is_null()) {
+                Some(_) if all.len() < most => {
+                    let next = escape(&cell(&page, "/next"));
+                    page = self.get(&format!("{path}&{after}={next}")).await?;
+                }
+                Some(_) | None => break,
+            }
+        }
+        all.truncate(most);
+        Ok(all)
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, CliError> {

@@ -78,7 +78,7 @@ pub enum Verb {
         kind: Option<policy::Kind>,
         name: Option<String>,
         /// At most so many.
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
     /// Show one version: who, when, why and what changed.
@@ -111,8 +111,8 @@ pub enum Verb {
 /// `frontdoor up`.
 #[derive(Debug, Args)]
 pub struct Up {
-    /// Use only this policy instead of the starter policy. May be given several times; a directory stands for its files.
-    #[arg(long, value_name = "FILE")]
+    /// Use only this policy instead of the starter policy: one or several files; a directory stands for its files.
+    #[arg(long, num_args = 1.., value_name = "FILE")]
     pub policy: Vec<PathBuf>,
     /// How many proxies to start. Each further one listens two ports higher.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -149,7 +149,7 @@ pub struct Up {
     )]
     pub simulator_listen: std::net::SocketAddr,
     /// Export traces to this OpenTelemetry collector (gRPC).
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    #[arg(long, env = "FRONTDOOR_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
     #[command(flatten)]
     pub providers: ProviderKeys,
@@ -169,8 +169,8 @@ pub struct ProviderKeys {
 /// `frontdoor apply`.
 #[derive(Debug, Args)]
 pub struct Apply {
-    /// A YAML or JSON file, a directory of them, or `-` for standard input. May be given several times.
-    #[arg(short = 'f', long = "file", required = true, value_name = "FILE|DIR|-")]
+    /// YAML or JSON files, directories of them, or `-` for standard input.
+    #[arg(short = 'f', long = "file", required = true, num_args = 1.., value_name = "FILE|DIR|-")]
     pub files: Vec<PathBuf>,
     /// Check and show what would change, and change nothing.
     #[arg(long)]
@@ -184,7 +184,7 @@ pub struct Apply {
 #[derive(Debug, Args)]
 pub struct Diff {
     /// Compare these files with the newest version.
-    #[arg(short = 'f', long = "file", value_name = "FILE|DIR|-", conflicts_with_all = ["from", "to"])]
+    #[arg(short = 'f', long = "file", num_args = 1.., value_name = "FILE|DIR|-", conflicts_with_all = ["from", "to"])]
     pub files: Vec<PathBuf>,
     /// The older version.
     #[arg(value_name = "V1", required_unless_present = "files", requires = "to")]
@@ -248,5 +248,21 @@ mod tests {
     #[test]
     fn no_verb_contradicts_another_or_the_global_flags() {
         <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn one_flag_takes_as_many_files_as_a_shell_pattern_makes() {
+        let files = |verb: &str, flag: &str| {
+            let cli = Cli::try_parse_from(["frontdoor", verb, flag, "a.yaml", "b.yaml", "-o", "json"]);
+            match cli.unwrap_or_else(|error| panic!("{error}")).verb {
+                Verb::Apply(apply) => apply.files.len(),
+                Verb::Diff(diff) => diff.files.len(),
+                Verb::Up(up) => up.policy.len(),
+                other => panic!("{other:?}"),
+            }
+        };
+        for (verb, flag) in [("apply", "-f"), ("diff", "-f"), ("up", "--policy")] {
+            assert_eq!(files(verb, flag), 2, "{verb} {flag}");
+        }
     }
 }

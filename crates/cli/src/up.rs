@@ -272,8 +272,8 @@ async fn first_key(admin: &AdminClient, data: &Path) -> Result<String, CliError>
 async fn kept_key(admin: &AdminClient, path: &Path) -> Result<Option<String>, CliError> {
     let Ok(text) = std::fs::read_to_string(path) else { return Ok(None) };
     let Ok(kept) = serde_json::from_str::<Value>(&text) else { return Ok(None) };
-    let keys = admin.get("/v1/keys").await?;
-    let works = items(&keys, "/items").iter().any(|key| {
+    let keys = verbs::all_keys(admin).await?;
+    let works = keys.iter().any(|key| {
         cell(key, "/id") == cell(&kept, "/id") && key.pointer("/revoked") != Some(&Value::Bool(true))
     });
     Ok(works.then(|| cell(&kept, "/key")))

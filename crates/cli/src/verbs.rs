@@ -61,6 +61,11 @@ pub(crate) fn schema(out: &mut Out, kind: policy::Kind) -> Result<(), CliError> 
     out.show(&schema, |_, schema| format!("{schema:#}"))
 }
 
+/// Every key there is, for `up`.
+pub(crate) async fn all_keys(client: &AdminClient) -> Result<Vec<Value>, CliError> {
+    keys::all(client).await
+}
+
 /// A key with the server's defaults, for `up`.
 pub(crate) async fn create_key(client: &AdminClient, consumer: &str, note: &str) -> Result<Value, CliError> {
     keys::create(client, consumer, None, Vec::new(), Some(note.to_owned())).await

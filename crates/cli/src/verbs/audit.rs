@@ -5,14 +5,13 @@ use std::path::Path;
 use control_plane::history::{Commit, canonical_json, sha256_hex};
 use serde_json::{Value, json};
 
+use super::history::PAGE;
 use crate::{
     client::AdminClient,
     error::CliError,
-    output::{Out, cell, items},
+    output::{Out, cell},
     settings::Audit,
 };
-
-const PAGE: u64 = 500;
 
 pub(super) async fn perform(client: &AdminClient, out: &mut Out, audit: Audit) -> Result<(), CliError> {
     match audit {
@@ -50,17 +49,7 @@ fn report(out: &mut Out, verified: &Value) -> Result<(), CliError> {
 
 /// Every version, oldest first.
 async fn commits(client: &AdminClient) -> Result<Vec<Value>, CliError> {
-    let mut all: Vec<Value> = Vec::new();
-    let mut before = String::new();
-    loop {
-        let page = client.get(&format!("/v1/history?limit={PAGE}{before}")).await?;
-        let commits = items(&page, "/items");
-        all.extend(commits.iter().cloned());
-        match (commits.last(), page.pointer("/next").filter(|next| !next.is_null())) {
-            (Some(last), Some(_)) => before = format!("&before={}", cell(last, "/version")),
-            _ => break,
-        }
-    }
+    let mut all = client.pages(&format!("/v1/history?limit={PAGE}"), "before", usize::MAX).await?;
     all.reverse();
     Ok(all)
 }

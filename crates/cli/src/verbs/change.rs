@@ -141,7 +141,7 @@ pub(super) fn differences(out: &Out, answer: &Value) -> String {
     let mut text = String::new();
     for change in items(answer, "/changes") {
         let operation = cell(change, "/op");
-        let name = resource_name(change);
+        let name = format!("{}/{}", cell(change, "/resource/kind"), cell(change, "/resource/name"));
         let heading = match operation.as_str() {
             "created" => out.good(&format!("+ {name}")),
             "deleted" => out.bad(&format!("- {name}")),
@@ -158,12 +158,4 @@ pub(super) fn differences(out: &Out, answer: &Value) -> String {
         }
     }
     text
-}
-
-/// A change names its resource as `Kind/name` or as an object.
-fn resource_name(change: &Value) -> String {
-    match change.pointer("/resource/name") {
-        Some(_) => format!("{}/{}", cell(change, "/resource/kind"), cell(change, "/resource/name")),
-        None => cell(change, "/resource"),
-    }
 }

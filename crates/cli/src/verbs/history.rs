@@ -1,7 +1,7 @@
 //! `history` and `show`: what was changed, by whom, when and why.
 
 use policy::Kind;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::change::differences;
 use crate::{
@@ -9,6 +9,9 @@ use crate::{
     error::CliError,
     output::{Out, cell, items, table, time},
 };
+
+/// The longest page that the server gives.
+pub(super) const PAGE: u32 = 500;
 
 pub(super) async fn list(
     client: &AdminClient,
@@ -19,8 +22,9 @@ pub(super) async fn list(
 ) -> Result<(), CliError> {
     let kind = kind.map(|kind| format!("&kind={kind}")).unwrap_or_default();
     let name = name.map(|name| format!("&name={}", escape(name))).unwrap_or_default();
-    let answer = client.get(&format!("/v1/history?limit={limit}{kind}{name}")).await?;
-    out.show(&answer, |_, answer| {
+    let path = format!("/v1/history?limit={}{kind}{name}", limit.min(PAGE));
+    let commits = client.pages(&path, "before", usize::try_from(limit).unwrap_or(usize::MAX)).await?;
+    out.show(&json!({"items": commits}), |_, answer| {
         let rows = items(answer, "/items").iter().map(|commit| {
             vec![
                 cell(commit, "/version"),
@@ -37,8 +41,7 @@ pub(super) async fn list(
 pub(super) async fn show(client: &AdminClient, out: &mut Out, version: u64) -> Result<(), CliError> {
     let answer = client.get(&format!("/v1/history/{version}")).await?;
     out.show(&answer, |out, answer| {
-        // The commit stands beside its diff.
-        let commit = answer.pointer("/commit").unwrap_or(answer);
+        let commit = answer.pointer("/commit").unwrap_or(&Value::Null);
         let head = [
             ("version", out.strong(&cell(commit, "/version"))),
             ("author", cell(commit, "/author")),
@@ -51,15 +54,7 @@ pub(super) async fn show(client: &AdminClient, out: &mut Out, version: u64) -> R
         ];
         let mut text: String = head.iter().map(|(name, value)| format!("{name:<9}{value}\n")).collect();
         text.push('\n');
-        text.push_str(&differences(out, &diff_of(answer)));
+        text.push_str(&differences(out, answer));
         text
     })
-}
-
-/// The diff of the answer, under the key `differences` reads.
-fn diff_of(answer: &Value) -> Value {
-    match answer.get("diff") {
-        Some(diff) => serde_json::json!({"changes": diff}),
-        None => answer.clone(),
-    }
 }

@@ -19,7 +19,7 @@ pub(super) async fn perform(client: &AdminClient, out: &mut Out, key: Key) -> Re
             })
         }
         Key::List => {
-            let answer = client.get("/v1/keys").await?;
+            let answer = json!({"items": all(client).await?});
             out.show(&answer, |_, answer| table(&HEADER, items(answer, "/items").iter().map(row).collect()))
         }
         Key::Revoke { id } => {
@@ -29,6 +29,11 @@ pub(super) async fn perform(client: &AdminClient, out: &mut Out, key: Key) -> Re
             })
         }
     }
+}
+
+/// Every key, without its text.
+pub(super) async fn all(client: &AdminClient) -> Result<Vec<Value>, CliError> {
+    client.pages("/v1/keys?limit=1000", "cursor", usize::MAX).await
 }
 
 /// Makes a key. What was not asked for is left out, so that the server's own defaults hold.
@@ -55,13 +60,40 @@ pub(super) async fn create(
 const HEADER: [&str; 6] = ["id", "consumer", "created", "expires", "state", "note"];
 
 fn row(key: &Value) -> Vec<String> {
-    let revoked = key.pointer("/revoked") == Some(&Value::Bool(true));
     vec![
         cell(key, "/id"),
         cell(key, "/consumer"),
         cell(key, "/created"),
         cell(key, "/expires"),
-        if revoked { "revoked" } else { "active" }.to_owned(),
+        state(key, jiff::Timestamp::now()).to_owned(),
         cell(key, "/note"),
     ]
+}
+
+fn state(key: &Value, now: jiff::Timestamp) -> &'static str {
+    if key.pointer("/revoked") == Some(&Value::Bool(true)) {
+        return "revoked";
+    }
+    match cell(key, "/expires").parse::<jiff::Timestamp>() {
+        Ok(expires) if expires <= now => "expired",
+        Ok(_) | Err(_) => "active",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_no_longer_works_is_not_shown_as_active() {
+        let now = "2026-06-01T00:00:00Z".parse().unwrap();
+        for (key, expected) in [
+            (json!({"revoked": false}), "active"),
+            (json!({"revoked": false, "expires": "2026-06-01T00:00:01Z"}), "active"),
+            (json!({"revoked": false, "expires": "2026-06-01T00:00:00Z"}), "expired"),
+            (json!({"revoked": true, "expires": "2026-01-01T00:00:00Z"}), "revoked"),
+        ] {
+            assert_eq!(state(&key, now), expected, "{key}");
+        }
+    }
 }

@@ -48,15 +48,5 @@ fn yaml(document: &Value) -> Result<String, CliError> {
 
 /// Every resource the query selects: all pages, all of the version of the first.
 pub(crate) async fn all(client: &AdminClient, query: &str) -> Result<Vec<Value>, CliError> {
-    let mut all: Vec<Value> = Vec::new();
-    let mut cursor: Option<String> = None;
-    loop {
-        let page = cursor.as_deref().map(|cursor| format!("&cursor={}", escape(cursor))).unwrap_or_default();
-        let answer = client.get(&format!("/v1/resources?{query}{page}")).await?;
-        all.extend(items(&answer, "/items").iter().cloned());
-        cursor = answer.pointer("/next").and_then(Value::as_str).map(str::to_owned);
-        if cursor.is_none() {
-            return Ok(all);
-        }
-    }
+    client.pages(&format!("/v1/resources?{query}"), "cursor", usize::MAX).await
 }
