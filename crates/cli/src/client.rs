@@ -3,6 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
+use control_plane::Secret;
 use http::{Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::{
@@ -29,7 +30,7 @@ type Connector = hyper_rustls::HttpsConnector<HttpConnector>;
 #[derive(Debug)]
 pub(crate) struct AdminClient {
     server: String,
-    token: String,
+    token: Secret,
     http: Client<Connector, Full<Bytes>>,
 }
 
@@ -43,7 +44,7 @@ impl AdminClient {
         Self::with_token(global, token)
     }
 
-    pub(crate) fn with_token(global: &Global, token: String) -> Result<Self, CliError> {
+    pub(crate) fn with_token(global: &Global, token: Secret) -> Result<Self, CliError> {
         let server = global.server.trim_end_matches('/').to_owned();
         let uri: Uri = server
             .parse()
@@ -92,7 +93,7 @@ impl AdminClient {
         let request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.server))
-            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token.reveal()))
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json")
             .body(Full::new(Bytes::from(body)))
@@ -120,7 +121,7 @@ impl AdminClient {
     }
 }
 
-fn token_from(data: &Path) -> Result<String, CliError> {
+fn token_from(data: &Path) -> Result<Secret, CliError> {
     let path = data.join("admin-token");
     let token = std::fs::read_to_string(&path).map_err(|error| {
         CliError::Usage(format!(
@@ -128,7 +129,7 @@ fn token_from(data: &Path) -> Result<String, CliError> {
             path.display()
         ))
     })?;
-    Ok(token.trim().to_owned())
+    token.trim().parse().map_err(|error| CliError::Usage(format!("{}: {error}", path.display())))
 }
 
 fn connector(global: &Global) -> Result<Connector, CliError> {
@@ -212,6 +213,17 @@ mod tests {
     #[test]
     fn names_with_slashes_and_stars_stay_one_path_segment() {
         assert_eq!(escape("openai/gpt-5*"), "openai%2Fgpt-5%2A");
+    }
+
+    #[test]
+    fn a_token_file_that_holds_no_token_is_named() {
+        let data = tempfile::tempdir().unwrap();
+        std::fs::write(data.path().join("admin-token"), "two words\n").unwrap();
+        let error = token_from(data.path()).unwrap_err();
+        assert_eq!(error.exit_status(), 2);
+        assert!(error.to_string().contains("admin-token: a token is"), "{error}");
+        std::fs::write(data.path().join("admin-token"), "fda_good\n").unwrap();
+        assert_eq!(token_from(data.path()).unwrap().reveal(), "fda_good");
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub struct Global {
     pub server: String,
     /// The admin token. Without it: the file `admin-token` in the data directory of `frontdoor up`.
     #[arg(long, global = true, env = "FRONTDOOR_TOKEN", hide_env_values = true, value_name = "TOKEN")]
-    pub token: Option<String>,
+    pub token: Option<control_plane::Secret>,
     /// Where `frontdoor up` keeps its state, and where its admin token is found.
     #[arg(
         long = "data",
@@ -248,6 +248,12 @@ mod tests {
     #[test]
     fn no_verb_contradicts_another_or_the_global_flags() {
         <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn a_token_is_not_shown_by_debug() {
+        let cli = Cli::try_parse_from(["frontdoor", "fleet", "--token", "fda_planted"]).unwrap();
+        assert!(!format!("{cli:?}").contains("planted"));
     }
 
     #[test]

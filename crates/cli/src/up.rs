@@ -205,8 +205,9 @@ fn admin_of(
 ) -> Result<AdminClient, CliError> {
     let global =
         Global { server: format!("http://{}", running.admin_addr), server_ca: None, ..global.clone() };
-    let given = settings.admin_token.as_ref().map(|token| token.reveal().to_owned());
-    match given.or_else(|| running.admin_token.clone()) {
+    let made = running.admin_token.as_deref().map(str::parse).transpose();
+    let made = made.map_err(|error| CliError::refused(format!("the token that was made: {error}")))?;
+    match settings.admin_token.clone().or(made) {
         Some(token) => AdminClient::with_token(&global, token),
         None => AdminClient::new(&global),
     }
