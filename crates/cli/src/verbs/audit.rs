@@ -57,7 +57,6 @@ async fn commits(client: &AdminClient) -> Result<Vec<Value>, CliError> {
 /// Walks the chain. The first version that is not as it was written is named.
 fn verify(commits: &[Value]) -> Result<Value, CliError> {
     let mut previous: Option<Commit> = None;
-    let mut first = 0;
     for value in commits {
         let commit: Commit = serde_json::from_value(value.clone()).map_err(|error| {
             CliError::refused(format!("version {} is not a commit: {error}", cell(value, "/version")))
@@ -65,13 +64,10 @@ fn verify(commits: &[Value]) -> Result<Value, CliError> {
         if let Some(reason) = damage(previous.as_ref(), &commit) {
             return Err(CliError::refused(format!("broken at version {}: {reason}", commit.version)));
         }
-        if previous.is_none() {
-            first = commit.version;
-        }
         previous = Some(commit);
     }
     let last = previous.ok_or_else(|| CliError::refused("there is no history to verify"))?;
-    Ok(json!({"intact": true, "from": first, "to": last.version, "tip": last.hash}))
+    Ok(json!({"intact": true, "from": 1, "to": last.version, "tip": last.hash}))
 }
 
 /// How `commit` shows that it or its place was changed after it was written.
@@ -82,7 +78,9 @@ fn damage(previous: Option<&Commit>, commit: &Commit) -> Option<String> {
     if sha256_hex(&canonical_json(&commit.changes)) != commit.change_digest {
         return Some("its list of changes is not the one it was written with".to_owned());
     }
-    let previous = previous?;
+    let Some(previous) = previous else {
+        return (commit.version != 1).then(|| "the versions before it are missing".to_owned());
+    };
     if commit.version != previous.version + 1 || commit.parent != previous.version {
         return Some(format!("version {} stands before it", previous.version));
     }
@@ -134,6 +132,12 @@ mod tests {
         let mut commits = chain(5);
         commits.remove(2);
         assert!(verify(&commits).unwrap_err().to_string().contains("broken at version 4"));
+    }
+
+    #[test]
+    fn a_history_without_its_beginning_is_not_intact() {
+        let commits = chain(5).split_off(2);
+        assert!(verify(&commits).unwrap_err().to_string().contains("broken at version 3"));
     }
 
     #[test]
