@@ -162,6 +162,29 @@ async fn an_exported_history_verifies_offline_and_a_changed_one_does_not() {
 }
 
 #[tokio::test]
+async fn a_list_is_told_to_its_end_however_many_pages_it_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("state");
+    let up = Frontdoor::up(program(), &data, ANY_PORT).unwrap();
+    let made = verb(&up, &data, &["key", "create", "first-app"]);
+    let key = verb(&up, &data, &["get", "key", made["id"].as_str().unwrap()]);
+    let keys = (0..1_100).map(|number| {
+        let mut key = key.clone();
+        key["name"] = json!(format!("k_{number:016x}"));
+        key["spec"]["hash"] = json!(format!("{number:064x}"));
+        key.to_string()
+    });
+    let many = directory.path().join("keys.yaml");
+    std::fs::write(&many, keys.collect::<Vec<_>>().join("\n---\n")).unwrap();
+    verb(&up, &data, &["apply", "-f", many.to_str().unwrap()]);
+    assert_eq!(verb(&up, &data, &["key", "list"])["items"].as_array().unwrap().len(), 1_102);
+    assert_eq!(verb(&up, &data, &["get", "key"])["items"].as_array().unwrap().len(), 1_102);
+    let count =
+        |limit: &str| verb(&up, &data, &["history", "--limit", limit])["items"].as_array().unwrap().len();
+    assert_eq!((count("600"), count("1")), (4, 1));
+}
+
+#[tokio::test]
 async fn tables_are_plain_text_when_nobody_looks_at_a_terminal() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("state");
