@@ -116,16 +116,15 @@ impl Call {
 
 /// Sends calls to `addr` and waits until the last one is answered.
 pub(crate) fn run(addr: SocketAddr, call: &Call, load: Load) -> anyhow::Result<Measured> {
+    let measured = run_in_turn(&[Target::new(addr, call)], load)?;
+    measured.into_iter().next().context("nothing was measured")
+}
+
+/// Sends calls to all `targets` in turn, so that what the machine does meanwhile falls on all of them alike. An open loop's rate is
+/// that of all of them together.
+pub(crate) fn run_in_turn(targets: &[Target], load: Load) -> anyhow::Result<Vec<Measured>> {
     let clock = Clock::system();
-    let job = Job {
-        addr,
-        request: call.bytes(addr),
-        is_streamed: call.is_streamed,
-        load,
-        started: clock.now(),
-        clock,
-        next: AtomicU32::new(0),
-    };
+    let job = Job { targets, load, started: clock.now(), clock, next: AtomicU32::new(0) };
     let tallies = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..load.connections).map(|_| scope.spawn(|| job.work())).collect();
         workers
@@ -133,9 +132,11 @@ pub(crate) fn run(addr: SocketAddr, call: &Call, load: Load) -> anyhow::Result<M
             .map(|worker| worker.join().unwrap_or_else(|_| bail!("a load thread panicked")))
             .collect::<Vec<_>>()
     });
-    let mut all = Measured::new()?;
+    let mut all = targets.iter().map(|_| Measured::new()).collect::<anyhow::Result<Vec<_>>>()?;
     for tally in tallies {
-        all.add(tally?)?;
+        for (sum, one) in all.iter_mut().zip(tally?) {
+            sum.add(one)?;
+        }
     }
     Ok(all)
 }
@@ -164,7 +165,7 @@ pub(crate) fn run_alone(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 impl Measured {
-    fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         let latency = Histogram::new_with_bounds(1, 120_000_000, 3)?;
         Ok(Self { calls: 0, failed: 0, first_failure: None, first_byte: latency.clone(), latency })
     }
@@ -179,23 +180,44 @@ impl Measured {
     }
 }
 
-/// What all connections work on.
-struct Job {
+/// Where calls go, and which.
+#[derive(Debug)]
+pub(crate) struct Target {
     addr: SocketAddr,
     request: Vec<u8>,
     is_streamed: bool,
+}
+
+impl Target {
+    pub(crate) fn new(addr: SocketAddr, call: &Call) -> Self {
+        Self { addr, request: call.bytes(addr), is_streamed: call.is_streamed }
+    }
+
+    fn connect(&self) -> anyhow::Result<Connection> {
+        Connection::open(self.addr).with_context(|| format!("cannot connect to {}", self.addr))
+    }
+}
+
+/// What all threads work on.
+struct Job<'a> {
+    targets: &'a [Target],
     load: Load,
     started: Instant,
     clock: Clock,
     next: AtomicU32,
 }
 
-impl Job {
-    fn work(&self) -> anyhow::Result<Measured> {
-        let mut measured = Measured::new()?;
-        let mut connection = self.connect()?;
-        while let Some(due) = self.next_due() {
-            match connection.call(&self.request, self.is_streamed, &self.clock) {
+impl Job<'_> {
+    /// One thread with a connection to each target; what it measured of each.
+    fn work(&self) -> anyhow::Result<Vec<Measured>> {
+        let mut lines = Vec::with_capacity(self.targets.len());
+        for target in self.targets {
+            lines.push((target, target.connect()?, Measured::new()?));
+        }
+        while let Some((number, due)) = self.next_due() {
+            let turn = number % lines.len().max(1);
+            let Some((target, connection, measured)) = lines.get_mut(turn) else { break };
+            match connection.call(&target.request, target.is_streamed, &self.clock) {
                 Ok(answered) => {
                     measured.calls += 1;
                     measured.latency.saturating_record(microseconds(self.clock.now() - due));
@@ -204,33 +226,27 @@ impl Job {
                 Err(error) => {
                     measured.failed += 1;
                     measured.first_failure.get_or_insert_with(|| format!("{error:#}"));
-                    connection = self.connect()?;
+                    *connection = target.connect()?;
                 }
             }
         }
-        Ok(measured)
+        Ok(lines.into_iter().map(|(_, _, measured)| measured).collect())
     }
 
-    fn connect(&self) -> anyhow::Result<Connection> {
-        Connection::open(self.addr).with_context(|| format!("cannot connect to {}", self.addr))
-    }
-
-    /// When the next call of this connection is due, after having waited for it; `None` at the end.
-    fn next_due(&self) -> Option<Instant> {
+    /// The number of the next call and when it is due, after having waited for it; `None` at the end.
+    fn next_due(&self) -> Option<(usize, Instant)> {
         let end = self.started + self.load.duration;
         let now = self.clock.now();
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         let due = match self.load.pace {
             Pace::Closed => now,
-            Pace::Open { per_second } => {
-                let number = self.next.fetch_add(1, Ordering::Relaxed);
-                self.started + (Duration::from_secs(1) / per_second) * number
-            }
+            Pace::Open { per_second } => self.started + (Duration::from_secs(1) / per_second) * number,
         };
         if due >= end {
             return None;
         }
         std::thread::sleep(due.saturating_duration_since(now));
-        Some(due)
+        Some((usize::try_from(number).ok()?, due))
     }
 }
 

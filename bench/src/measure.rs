@@ -9,14 +9,14 @@ use anyhow::Context;
 
 use crate::child::{Cores, Place, Program, Running, free_port};
 use crate::frontdoor;
-use crate::load::{self, Call, Load, Measured, Pace};
+use crate::load::{self, Call, Load, Measured, Pace, Target};
 use crate::scenario::{SCRIPT, Scenario};
 use crate::table::{self, Row};
 
 /// How thoroughly to measure.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Plan {
-    /// Rounds of every contender in every scenario; the median counts
+    /// Rounds of every contender in every scenario
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Seconds of one round
@@ -42,12 +42,13 @@ struct Contender {
     key: String,
 }
 
-/// One round of one contender.
-#[derive(Debug, Clone, Copy)]
-struct Round {
-    cpu_us: f64,
-    p50: u64,
-    p99: u64,
+/// One contender over all rounds of a scenario.
+struct Seen<'a> {
+    contender: &'a Contender,
+    /// A round each.
+    cpu_us: Vec<f64>,
+    /// The open loops of all rounds.
+    latency: Measured,
     calls: u64,
     failed: u64,
 }
@@ -109,71 +110,80 @@ fn measure(
     upstream: SocketAddr,
     contenders: &[Contender],
 ) -> anyhow::Result<Vec<Row>> {
-    let mut direct = Vec::new();
-    let mut rounds: Vec<Vec<Round>> = contenders.iter().map(|_| Vec::new()).collect();
+    let mut direct = Measured::new()?;
+    let mut seen = contenders.iter().map(Seen::nothing).collect::<anyhow::Result<Vec<_>>>()?;
     for contender in contenders {
         closed(contender, scenario, Duration::from_secs(1))?;
     }
     for number in 1..=plan.rounds {
-        direct.push(open(upstream, &scenario.plain_call(), scenario, plan)?);
-        for (contender, rounds) in contenders.iter().zip(&mut rounds) {
-            let round = round(contender, scenario, plan)?;
+        for one in &mut seen {
+            let cpu_us = one.work(scenario, Duration::from_secs(plan.seconds))?;
             table::say(&format!(
-                "{}, round {number} of {}: {} {:.1} µs CPU a call, p50 {} µs, p99 {} µs",
+                "{}, round {number} of {}: {} {cpu_us:.1} µs CPU a call",
                 scenario.name(),
                 plan.rounds,
-                contender.name,
-                round.cpu_us,
-                round.p50,
-                round.p99
+                one.contender.name,
             ));
-            rounds.push(round);
+        }
+        let measured = open(upstream, contenders, scenario, plan)?;
+        let mut measured = measured.into_iter();
+        direct.add(measured.next().context("the direct calls were not measured")?)?;
+        for (one, measured) in seen.iter_mut().zip(measured) {
+            one.note(measured)?;
         }
     }
-    let direct_p50 = median(direct.iter().map(|measured| measured.latency.value_at_quantile(0.5)));
-    let direct_p99 = median(direct.iter().map(|measured| measured.latency.value_at_quantile(0.99)));
-    let floor_cpu = rounds.first().map_or(f64::NAN, |rounds| median_cpu(rounds));
-    let rows = contenders.iter().zip(&rounds).map(|(contender, rounds)| {
-        let cpu_us = median_cpu(rounds);
-        Ok(Row {
-            scenario: scenario.name(),
-            contender: contender.name,
-            cpu_us,
-            ratio: cpu_us / floor_cpu,
-            added_p50_us: median(rounds.iter().map(|round| round.p50)).cast_signed()
-                - direct_p50.cast_signed(),
-            added_p99_us: median(rounds.iter().map(|round| round.p99)).cast_signed()
-                - direct_p99.cast_signed(),
-            resident_mib: mib(contender.process.resident_kib()?),
-            calls: rounds.iter().map(|round| round.calls).sum(),
-            failed: rounds.iter().map(|round| round.failed).sum(),
-        })
-    });
-    rows.collect()
+    let floor_cpu = seen.first().map_or(f64::NAN, |floor| median(&floor.cpu_us));
+    seen.iter().map(|one| one.row(scenario, floor_cpu, &direct)).collect()
 }
 
-/// CPU in a closed loop, then latency in an open one.
-fn round(contender: &Contender, scenario: Scenario, plan: &Plan) -> anyhow::Result<Round> {
-    let (busy, cpu) = closed(contender, scenario, Duration::from_secs(plan.seconds))?;
-    let call = (contender.call)(scenario, &contender.key);
-    let calm = open(contender.addr, &call, scenario, plan)?;
-    for measured in [&busy, &calm] {
+impl<'a> Seen<'a> {
+    fn nothing(contender: &'a Contender) -> anyhow::Result<Self> {
+        Ok(Self { contender, cpu_us: Vec::new(), latency: Measured::new()?, calls: 0, failed: 0 })
+    }
+
+    /// One round of the closed loop: its CPU a call.
+    fn work(&mut self, scenario: Scenario, duration: Duration) -> anyhow::Result<f64> {
+        let (measured, cpu) = closed(self.contender, scenario, duration)?;
+        let cpu_us = per_call(cpu, measured.calls);
+        self.cpu_us.push(cpu_us);
+        self.count(&measured);
+        Ok(cpu_us)
+    }
+
+    /// One round of the open loop.
+    fn note(&mut self, measured: Measured) -> anyhow::Result<()> {
+        self.count(&measured);
+        self.latency.add(measured)
+    }
+
+    fn count(&mut self, measured: &Measured) {
+        self.calls += measured.calls;
+        self.failed += measured.failed;
         if let Some(failure) = &measured.first_failure {
-            table::say(&format!(
-                "{} failed {} of {} calls, first: {failure}",
-                contender.name,
-                measured.failed,
-                measured.calls + measured.failed
-            ));
+            let all = measured.calls + measured.failed;
+            let name = self.contender.name;
+            table::say(&format!("{name} failed {} of {all} calls, first: {failure}", measured.failed));
         }
     }
-    Ok(Round {
-        cpu_us: per_call(cpu, busy.calls),
-        p50: calm.latency.value_at_quantile(0.5),
-        p99: calm.latency.value_at_quantile(0.99),
-        calls: busy.calls + calm.calls,
-        failed: busy.failed + calm.failed,
-    })
+
+    fn row(&self, scenario: Scenario, floor_cpu: f64, direct: &Measured) -> anyhow::Result<Row> {
+        let cpu_us = median(&self.cpu_us);
+        let added = |quantile| {
+            let through = self.latency.latency.value_at_quantile(quantile);
+            through.cast_signed() - direct.latency.value_at_quantile(quantile).cast_signed()
+        };
+        Ok(Row {
+            scenario: scenario.name(),
+            contender: self.contender.name,
+            cpu_us,
+            ratio: cpu_us / floor_cpu,
+            added_p50_us: added(0.5),
+            added_p99_us: added(0.99),
+            resident_mib: mib(self.contender.process.resident_kib()?),
+            calls: self.calls,
+            failed: self.failed,
+        })
+    }
 }
 
 fn closed(
@@ -190,9 +200,24 @@ fn closed(
     Ok((measured, after.cpu.saturating_sub(before.cpu)))
 }
 
-fn open(addr: SocketAddr, call: &Call, scenario: Scenario, plan: &Plan) -> anyhow::Result<Measured> {
-    let pace = Pace::Open { per_second: scenario.open_rate() };
-    load::run(addr, call, Load { pace, connections: 32, duration: Duration::from_secs(plan.seconds) })
+/// Latency: calls without anything between and calls through each contender, in turn. The direct ones come first.
+fn open(
+    upstream: SocketAddr,
+    contenders: &[Contender],
+    scenario: Scenario,
+    plan: &Plan,
+) -> anyhow::Result<Vec<Measured>> {
+    let mut targets = vec![Target::new(upstream, &scenario.plain_call())];
+    for contender in contenders {
+        targets.push(Target::new(contender.addr, &(contender.call)(scenario, &contender.key)));
+    }
+    let per_second = scenario.open_rate() * u32::try_from(targets.len())?;
+    let load = Load {
+        pace: Pace::Open { per_second },
+        connections: 32,
+        duration: Duration::from_secs(plan.seconds),
+    };
+    load::run_in_turn(&targets, load)
 }
 
 fn conditions(plan: &Plan, cores: &Cores) -> String {
@@ -219,16 +244,10 @@ fn conditions(plan: &Plan, cores: &Cores) -> String {
     format!("{model}, {count} cores ({pinned}); median of {} rounds of {} s.\n", plan.rounds, plan.seconds)
 }
 
-fn median_cpu(rounds: &[Round]) -> f64 {
-    let mut values: Vec<f64> = rounds.iter().map(|round| round.cpu_us).collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-fn median(values: impl Iterator<Item = u64>) -> u64 {
-    let mut values: Vec<u64> = values.collect();
-    values.sort_unstable();
-    values.get(values.len() / 2).copied().unwrap_or(0)
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 fn per_call(cpu: Duration, calls: u64) -> f64 {

@@ -16,7 +16,7 @@ pub(crate) struct Row {
     pub(crate) cpu_us: f64,
     /// To the floor's CPU.
     pub(crate) ratio: f64,
-    /// Microseconds on top of the direct call; below the noise it may be negative.
+    /// Microseconds on top of the direct call; negative when lost in noise.
     pub(crate) added_p50_us: i64,
     pub(crate) added_p99_us: i64,
     pub(crate) resident_mib: f64,
@@ -42,14 +42,19 @@ pub(crate) fn render(rows: &[Row]) -> String {
             row.contender,
             row.cpu_us,
             row.ratio,
-            row.added_p50_us,
-            row.added_p99_us,
+            added(row.added_p50_us),
+            added(row.added_p99_us),
             row.resident_mib,
             row.calls,
             row.failed
         ));
     }
     text
+}
+
+/// Nothing answers earlier through something than without it: a negative difference is noise that is larger than the difference.
+fn added(us: i64) -> String {
+    if us < 0 { "noise".to_owned() } else { us.to_string() }
 }
 
 /// Replaces what is between the markers of `readme`.
@@ -86,12 +91,15 @@ mod tests {
             cpu_us: 13.84,
             ratio: 1.0,
             added_p50_us: 40,
-            added_p99_us: 90,
+            added_p99_us: -9,
             resident_mib: 5.25,
             calls: 1_000,
             failed: 0,
         };
         let table = render(&[row]);
-        assert!(table.ends_with("| whole | floor | 13.8 | 1.00 | 40 | 90 | 5.2 | 1000 | 0 |\n"), "{table}");
+        assert!(
+            table.ends_with("| whole | floor | 13.8 | 1.00 | 40 | noise | 5.2 | 1000 | 0 |\n"),
+            "{table}"
+        );
     }
 }
