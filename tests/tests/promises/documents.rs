@@ -84,9 +84,9 @@ fn every_command_in_the_documents_is_one() {
 /// All words of `text` that begin with `prefix` and go on with these characters.
 fn named<'a>(text: &'a str, prefix: &'a str, goes_on: fn(char) -> bool) -> impl Iterator<Item = &'a str> {
     text.match_indices(prefix).filter_map(move |(at, _)| {
-        let rest = &text[at..];
+        let (before, rest) = text.split_at(at);
         let word = rest.split(|character| !goes_on(character)).next()?;
-        let is_whole = !text[..at].ends_with(goes_on);
+        let is_whole = !before.ends_with(goes_on);
         (is_whole && word.len() > prefix.len()).then_some(word)
     })
 }
