@@ -79,6 +79,8 @@ pub struct Spool {
     sent: HashMap<(Arc<str>, u32), u64>,
     acked: HashMap<(Arc<str>, u32), u64>,
     disk_failed_at: Option<Instant>,
+    /// The last read failed.
+    is_unreadable: bool,
     counts: SpoolCounts,
 }
 
@@ -122,6 +124,7 @@ impl Spool {
             sent: HashMap::new(),
             acked: HashMap::new(),
             disk_failed_at: None,
+            is_unreadable: false,
             counts: SpoolCounts::default(),
         };
         for name in names {
@@ -174,7 +177,7 @@ impl Spool {
                 self.cursor = Cursor { segment: following.id, offset: 0 };
                 continue;
             }
-            let records = self.read_some(position, most);
+            let records = self.read_some(position, most)?;
             let Some(last) = records.last() else { continue };
             self.sent.insert((Arc::from(last.boot_id.as_str()), last.lane), last.sequence);
             return Some(Batch { boot_id: last.boot_id.clone(), records });
@@ -425,9 +428,10 @@ impl Spool {
         segment.last.saturating_sub(acked.max(segment.first.saturating_sub(1)))
     }
 
-    /// Up to `most` unacknowledged records from the cursor on. An empty answer moved the cursor nevertheless.
-    fn read_some(&mut self, position: usize, most: usize) -> Vec<CallRecord> {
-        let Some(segment) = self.segments.get(position) else { return Vec::new() };
+    /// Up to `most` unacknowledged records from the cursor on. An empty answer moved the cursor nevertheless. `None` when the disk
+    /// gives nothing for now: what follows must wait, because an acknowledgement of it would cover what was left out.
+    fn read_some(&mut self, position: usize, most: usize) -> Option<Vec<CallRecord>> {
+        let segment = self.segments.get(position)?;
         let acked =
             self.acked.get(&(Arc::clone(&segment.boot_id), segment.lane)).copied().unwrap_or_default();
         let read = match &segment.place {
@@ -437,10 +441,19 @@ impl Spool {
                 Ok(body.get(from..).unwrap_or_default().to_vec())
             }
         };
-        let bytes = read.unwrap_or_else(|error| {
-            tracing::warn!(%error, segment = segment.name, "call records could not be read back");
-            Vec::new()
-        });
+        let was_unreadable = std::mem::replace(&mut self.is_unreadable, read.is_err());
+        let bytes = match read {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                if !was_unreadable {
+                    tracing::warn!(%error, segment = segment.name, "call records cannot be read back; trying again");
+                }
+                if error.kind() != io::ErrorKind::NotFound {
+                    return None;
+                }
+                Vec::new()
+            }
+        };
         let mut rest = bytes.as_slice();
         let mut records = Vec::new();
         while records.len() < most {
@@ -458,7 +471,7 @@ impl Spool {
             self.counts.damaged = self.counts.damaged.saturating_add(1);
             self.cursor.offset = segment.bytes;
         }
-        records
+        Some(records)
     }
 }
 

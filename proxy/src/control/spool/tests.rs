@@ -41,11 +41,19 @@ fn files(directory: &TempDir) -> usize {
     std::fs::read_dir(directory.path()).unwrap().count()
 }
 
-/// A directory whose writes fail while the switch is on, after writing half.
+/// A directory whose writes, or reads, fail while the switch is on.
 #[derive(Debug)]
 struct Failing {
     inner: Directory,
     is_full: Arc<AtomicBool>,
+    is_unreadable: Arc<AtomicBool>,
+}
+
+impl Failing {
+    fn of(directory: &TempDir, is_full: &Arc<AtomicBool>, is_unreadable: &Arc<AtomicBool>) -> Self {
+        let inner = Directory::open(directory.path()).unwrap();
+        Self { inner, is_full: Arc::clone(is_full), is_unreadable: Arc::clone(is_unreadable) }
+    }
 }
 
 impl Disk for Failing {
@@ -53,6 +61,9 @@ impl Disk for Failing {
         self.inner.list()
     }
     fn read(&self, name: &str, offset: u64, most: u64) -> io::Result<Vec<u8>> {
+        if self.is_unreadable.load(Ordering::Relaxed) {
+            return Err(io::Error::other("too many open files"));
+        }
         self.inner.read(name, offset, most)
     }
     fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
@@ -193,8 +204,7 @@ fn a_full_ring_drops_its_oldest_records_and_counts_them() {
 fn while_the_disk_is_full_records_are_kept_in_memory_and_reach_the_disk_afterwards() {
     let directory = TempDir::new().unwrap();
     let is_full = Arc::new(AtomicBool::new(false));
-    let failing =
-        Failing { inner: Directory::open(directory.path()).unwrap(), is_full: Arc::clone(&is_full) };
+    let failing = Failing::of(&directory, &is_full, &Arc::default());
     let mut spool = Spool::open(Box::new(failing), "boot-1".to_owned(), SpoolLimits::default()).unwrap();
     let start = now();
     spool.append(records(0..2), start);
@@ -211,10 +221,26 @@ fn while_the_disk_is_full_records_are_kept_in_memory_and_reach_the_disk_afterwar
 }
 
 #[test]
+fn records_that_cannot_be_read_for_a_while_are_sent_when_they_can() {
+    let directory = TempDir::new().unwrap();
+    let is_unreadable = Arc::new(AtomicBool::new(false));
+    let failing = Failing::of(&directory, &Arc::default(), &is_unreadable);
+    let limits = SpoolLimits { segment_bytes: 200, ..SpoolLimits::default() };
+    let mut spool = Spool::open(Box::new(failing), "boot-1".to_owned(), limits).unwrap();
+    spool.append(records(0..20), now());
+    spool.rewind();
+    is_unreadable.store(true, Ordering::Relaxed);
+    assert_eq!(spool.next_batch(7), None);
+    is_unreadable.store(false, Ordering::Relaxed);
+    assert_eq!(drain(&mut spool), sequences("boot-1", 1..=20));
+    assert_eq!(spool.counts().damaged, 0);
+}
+
+#[test]
 fn memory_is_bounded_too_and_what_it_cannot_hold_is_counted() {
     let directory = TempDir::new().unwrap();
     let is_full = Arc::new(AtomicBool::new(true));
-    let failing = Failing { inner: Directory::open(directory.path()).unwrap(), is_full };
+    let failing = Failing::of(&directory, &is_full, &Arc::default());
     let limits = SpoolLimits { segment_bytes: 300, memory_bytes: 2_000, ..SpoolLimits::default() };
     let mut spool = Spool::open(Box::new(failing), "boot-1".to_owned(), limits).unwrap();
     spool.append(records(0..1000), now());
