@@ -149,13 +149,7 @@ impl Upstream {
         let mut headers = self.headers.clone();
         if inbound.call.dialect == self.dialect {
             for name in dialect::forwarded_headers(self.dialect) {
-                let mut values = inbound.headers.get_all(*name).into_iter();
-                if let Some(first) = values.next() {
-                    headers.insert(HeaderName::from_static(name), first.clone());
-                }
-                for value in values {
-                    headers.append(HeaderName::from_static(name), value.clone());
-                }
+                self.forward(&HeaderName::from_static(name), &inbound.headers, &mut headers);
             }
         }
         let accept = if inbound.call.envelope.stream { "text/event-stream" } else { "application/json" };
@@ -170,6 +164,21 @@ impl Upstream {
             headers.insert(name.clone(), credential.header(now)?);
         }
         Ok(headers)
+    }
+
+    /// Passes one of the caller's headers on. What policy has written stays: lists of beta features get the caller's beside it,
+    /// anything else the caller cannot change.
+    fn forward(&self, name: &HeaderName, from: &HeaderMap, to: &mut HeaderMap) {
+        let is_authored = self.provider.headers.contains_key(name.as_str());
+        if !from.contains_key(name) || (is_authored && !name.as_str().ends_with("-beta")) {
+            return;
+        }
+        if !is_authored {
+            to.remove(name);
+        }
+        for value in from.get_all(name) {
+            to.append(name.clone(), value.clone());
+        }
     }
 
     /// The health of a model, if it was ever called.

@@ -56,7 +56,7 @@ fn policy_for(urls: &[String], credential: &str, dialect: &str) -> Policy {
     let mut text = String::new();
     for (number, url) in urls.iter().enumerate() {
         text.push_str(&format!(
-            "kind: Provider\nname: p{number}\nspec: {{dialect: {dialect}, base_url: \"{url}\", credential: \"{credential}\", headers: {{x-extra: one}}}}\n---\n"
+            "kind: Provider\nname: p{number}\nspec: {{dialect: {dialect}, base_url: \"{url}\", credential: \"{credential}\", headers: {{x-extra: one, openai-beta: authored}}}}\n---\n"
         ));
     }
     let targets: Vec<String> =
@@ -212,6 +212,7 @@ async fn an_answer_comes_back_byte_for_byte_and_nothing_of_the_caller_goes_along
     for line in [
         "authorization: bearer sk-of-the-provider",
         "x-extra: one",
+        "openai-beta: authored",
         "openai-beta: assistants=v2",
         "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
     ] {
