@@ -102,7 +102,7 @@ impl Relay {
 }
 
 /// The fault of a stream that ended too early.
-fn cut() -> Fault {
+pub(crate) fn cut() -> Fault {
     Fault::bad_answer("stream_cut", "the provider's stream ended before the answer was complete")
 }
 

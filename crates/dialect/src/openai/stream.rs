@@ -11,6 +11,7 @@ use crate::{
     fault::{broken, decode_in_band, garbage},
     json::Object,
     openai::{parts, probe, usage},
+    relay::cut,
 };
 
 /// Reads records, one after the other.
@@ -49,6 +50,13 @@ impl Decoder {
             return Ok(());
         }
         if data.trim_ascii() == b"[DONE]" {
+            if self.phase == Phase::Fresh {
+                return Err(cut());
+            }
+            if self.phase == Phase::Started && !self.tools.is_empty() {
+                // No reason was given: the calls are one.
+                events.push(Event::Stop { reason: StopReason::ToolUse, native: None, sequence: None });
+            }
             self.phase = Phase::Ended;
             events.push(Event::End);
             return Ok(());

@@ -104,6 +104,9 @@ impl Pass {
 
     fn take_openai(&mut self, data: &[u8]) -> Result<Verdict, Fault> {
         if data.trim_ascii() == b"[DONE]" {
+            if self.ended == 0 && self.summary.output_chars == 0 {
+                return Err(cut());
+            }
             self.summary.complete = true;
             return Ok(Verdict::Pass);
         }

@@ -470,6 +470,27 @@ fn an_anthropic_stream_without_event_names_gets_them() {
 }
 
 #[test]
+fn a_stream_that_ends_without_having_said_anything_is_no_answer() {
+    for caller in [Dialect::OpenAi, Dialect::Anthropic] {
+        let mut relay = Relay::new(&call(caller, false), Dialect::OpenAi);
+        let fault = relay.push(Bytes::from_static(b"data: [DONE]\n\n"), &mut Vec::new()).unwrap_err();
+        assert_eq!((fault.code.as_ref(), relay.has_content()), ("stream_cut", false), "{caller}");
+    }
+}
+
+#[test]
+fn calls_of_tools_that_end_without_a_reason_still_wait_for_their_results() {
+    let stream = openai(&[tool(0, Some("t"), "{}")]);
+    let mut relay = Relay::new(&call(Dialect::Anthropic, false), Dialect::OpenAi);
+    let mut out = Vec::new();
+    relay.push(Bytes::from(stream), &mut out).unwrap();
+    relay.finish(&mut out).unwrap();
+    let text = String::from_utf8(out.concat()).unwrap();
+    assert!(text.contains(r#""stop_reason":"tool_use""#), "{text}");
+    assert_eq!(relay.summary().stop, Some(crate::StopReason::ToolUse));
+}
+
+#[test]
 fn an_empty_reason_is_no_reason() {
     let stream = openai(&[finish(""), delta(json!({"content": "a"})), finish("length")]);
     for caller in DIALECTS {
