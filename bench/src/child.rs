@@ -14,6 +14,9 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 /// How often to look whether it does.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// The unit of CPU time in /proc: USER_HZ, which is 100 on every architecture that is measured here.
+const TICK: Duration = Duration::from_millis(10);
+
 /// Which cores the measured process gets, and which are left for the load and the upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cores {
@@ -102,12 +105,6 @@ impl Program {
     }
 }
 
-/// What a process has used so far.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Used {
-    pub(crate) cpu: Duration,
-}
-
 impl Running {
     /// Starts it with its output in a file of its name in `folder`.
     pub(crate) fn start(
@@ -173,18 +170,14 @@ impl Running {
         lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
     }
 
-    /// CPU time of all its threads, in nanoseconds from the scheduler. Threads that ended are not counted, so a round
-    /// must not contain any: what is measured here keeps its threads.
-    pub(crate) fn used(&self) -> anyhow::Result<Used> {
-        let mut nanoseconds = 0;
-        for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let path = task?.path().join("schedstat");
-            let text =
-                std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            let first = text.split_whitespace().next().context("an empty schedstat")?;
-            nanoseconds += first.parse::<u64>()?;
-        }
-        Ok(Used { cpu: Duration::from_nanos(nanoseconds) })
+    /// CPU time of all its threads, also of those that ended, user and system, to a hundredth of a second.
+    pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // The name, in brackets, may hold anything; two fields follow it that are no numbers of ours.
+        let (_, fields) = stat.rsplit_once(')').context("an odd stat")?;
+        let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
+        let ticks: u64 = ticks.sum::<Result<_, _>>().context("an odd stat")?;
+        Ok(TICK * u32::try_from(ticks)?)
     }
 
     /// Resident memory in KiB.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-use crate::admin::{ADMIN_TOKEN, Admin};
+use crate::admin::{self, ADMIN_TOKEN, Admin};
 use crate::child::{Cores, Place, Program, Running, free_port};
 use crate::load::{self, Load, Pace};
 use crate::scenario::Scenario;
@@ -31,12 +31,66 @@ pub(crate) struct Started {
     pub(crate) key: String,
 }
 
+/// What arrived of what was sent off: records in the ledger, versions in the proxy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Arrived {
+    /// Calls in the ledger.
+    pub(crate) calls: u64,
+    /// The policy version that the proxy enforces.
+    pub(crate) version: u64,
+    /// Records that the proxy lost.
+    pub(crate) dropped: u64,
+}
+
 /// What Frontdoor is started with.
 #[derive(Debug)]
 pub(crate) struct Setup {
     pub(crate) policy: Vec<Value>,
     /// Keeps history and usage on disk. Otherwise the control plane holds them in memory, which grows with each call.
     pub(crate) is_durable: bool,
+}
+
+impl Started {
+    pub(crate) fn calls_in_ledger(&self) -> anyhow::Result<u64> {
+        let answer = self.admin.get("/v1/usage")?;
+        let rows = answer.get("rows").and_then(Value::as_array).context("usage without rows")?;
+        Ok(rows.iter().filter_map(|row| row.get("calls").and_then(Value::as_u64)).sum())
+    }
+
+    /// Waits until the ledger holds as many calls, less those that were lost, and the proxy enforces `version`, or long enough.
+    pub(crate) fn wait_for_arrival(
+        &self,
+        calls: u64,
+        version: u64,
+        limit: Duration,
+    ) -> anyhow::Result<Arrived> {
+        let mut waited = Duration::ZERO;
+        loop {
+            let arrived = self.arrived()?;
+            let is_there = arrived.calls + arrived.dropped >= calls && arrived.version >= version;
+            if is_there || waited >= limit {
+                return Ok(arrived);
+            }
+            std::thread::sleep(TRY_EVERY);
+            waited += TRY_EVERY;
+        }
+    }
+
+    fn arrived(&self) -> anyhow::Result<Arrived> {
+        let metrics = admin::page(self.ops, "/metrics")?;
+        Ok(Arrived {
+            calls: self.calls_in_ledger()?,
+            version: gauge(&metrics, "frontdoor_policy_version")?,
+            dropped: gauge(&metrics, "frontdoor_records_dropped")?,
+        })
+    }
+}
+
+/// One number of a Prometheus page.
+fn gauge(metrics: &str, name: &str) -> anyhow::Result<u64> {
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let value = value.with_context(|| format!("the proxy's metrics lack `{name}`"))?;
+    value.trim().parse().with_context(|| format!("`{name}` is `{value}`"))
 }
 
 /// Starts both planes, applies the policy, makes a key and waits until a call goes through.
@@ -164,5 +218,12 @@ mod tests {
             .collect();
         let compiled = policy::compile(&"default".parse().unwrap(), 1, &resources).unwrap();
         assert!(compiled.warnings.is_empty(), "{:?}", compiled.warnings);
+    }
+
+    #[test]
+    fn a_number_is_found_by_its_whole_name() {
+        let page = "# HELP a b\nfrontdoor_policy_version_seen 9\nfrontdoor_policy_version 4\n";
+        assert_eq!(gauge(page, "frontdoor_policy_version").unwrap(), 4);
+        assert!(gauge(page, "frontdoor_records_dropped").is_err());
     }
 }

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use crate::child::{Cores, Place, Program, Running, free_port};
-use crate::frontdoor;
+use crate::frontdoor::{self, Setup, Started};
 use crate::load::{self, Call, Load, Measured, Pace, Target};
 use crate::scenario::{SCRIPT, Scenario};
 use crate::table::{self, Row};
@@ -33,13 +33,61 @@ pub(crate) struct Plan {
     readme: PathBuf,
 }
 
+/// How long after a round its last record may take to arrive in the ledger.
+const ARRIVAL_LIMIT: Duration = Duration::from_secs(60);
+
 /// Something that calls go through.
-struct Contender {
-    name: &'static str,
-    process: Running,
-    addr: SocketAddr,
-    call: fn(Scenario, &str) -> Call,
-    key: String,
+enum Contender {
+    Floor { process: Running, addr: SocketAddr },
+    Frontdoor(Box<Started>),
+}
+
+impl Contender {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Floor { .. } => "floor",
+            Self::Frontdoor(_) => "Frontdoor",
+        }
+    }
+
+    fn process(&self) -> &Running {
+        match self {
+            Self::Floor { process, .. } => process,
+            Self::Frontdoor(started) => &started.proxy,
+        }
+    }
+
+    fn addr(&self) -> SocketAddr {
+        match self {
+            Self::Floor { addr, .. } => *addr,
+            Self::Frontdoor(started) => started.addr,
+        }
+    }
+
+    fn call(&self, scenario: Scenario) -> Call {
+        match self {
+            Self::Floor { .. } => scenario.plain_call(),
+            Self::Frontdoor(started) => scenario.frontdoor_call(&started.key),
+        }
+    }
+
+    /// Calls that the ledger holds.
+    fn reported(&self) -> anyhow::Result<u64> {
+        match self {
+            Self::Floor { .. } => Ok(0),
+            Self::Frontdoor(started) => started.calls_in_ledger(),
+        }
+    }
+
+    /// Returns when everything that `calls` leave to be done has been done. A record that was lost or is late would have cost more.
+    fn come_to_rest(&self, calls: u64) -> anyhow::Result<()> {
+        let Self::Frontdoor(started) = self else { return Ok(()) };
+        let arrived = started.wait_for_arrival(calls, 0, ARRIVAL_LIMIT)?;
+        if arrived.calls < calls {
+            bail!("{} of {calls} calls are in the ledger, {} were lost", arrived.calls, arrived.dropped);
+        }
+        Ok(())
+    }
 }
 
 /// One contender over all rounds of a scenario.
@@ -62,21 +110,11 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<()> {
     let _upstream = Running::upstream(upstream_addr, SCRIPT, &cores, folder.path())?;
 
     let mut contenders = vec![floor(upstream_addr, &cores, folder.path())?];
-    // Held until the end: the proxy is measured with its control plane at work beside it.
-    let _control_plane = if plan.floor_only {
-        None
-    } else {
-        let setup = frontdoor::Setup { policy: frontdoor::policy(upstream_addr), is_durable: false };
-        let started = frontdoor::start(&setup, &cores, folder.path())?;
-        contenders.push(Contender {
-            name: "Frontdoor",
-            process: started.proxy,
-            addr: started.addr,
-            call: Scenario::frontdoor_call,
-            key: started.key,
-        });
-        Some(started.control_plane)
-    };
+    if !plan.floor_only {
+        // The control plane keeps history and usage on its disk, as it does by default.
+        let setup = Setup { policy: frontdoor::policy(upstream_addr), is_durable: true };
+        contenders.push(Contender::Frontdoor(Box::new(frontdoor::start(&setup, &cores, folder.path())?)));
+    }
     let mut rows = Vec::new();
     for scenario in Scenario::ALL {
         rows.extend(measure(scenario, plan, upstream_addr, &contenders)?);
@@ -95,13 +133,7 @@ fn floor(upstream: SocketAddr, cores: &Cores, folder: &Path) -> anyhow::Result<C
         Program::itself(["floor", "--listen", &addr.to_string(), "--upstream", &upstream.to_string()])?;
     let mut process = Running::start("floor", &program, (cores, Place::Measured), folder)?;
     process.wait_for(addr)?;
-    Ok(Contender {
-        name: "floor",
-        process,
-        addr,
-        call: |scenario, _| scenario.plain_call(),
-        key: String::new(),
-    })
+    Ok(Contender::Floor { process, addr })
 }
 
 fn measure(
@@ -122,7 +154,7 @@ fn measure(
                 "{}, round {number} of {}: {} {cpu_us:.1} µs CPU a call",
                 scenario.name(),
                 plan.rounds,
-                one.contender.name,
+                one.contender.name(),
             ));
         }
         let measured = open(upstream, contenders, scenario, plan)?;
@@ -161,7 +193,7 @@ impl<'a> Seen<'a> {
         self.failed += measured.failed;
         if let Some(failure) = &measured.first_failure {
             let all = measured.calls + measured.failed;
-            let name = self.contender.name;
+            let name = self.contender.name();
             table::say(&format!("{name} failed {} of {all} calls, first: {failure}", measured.failed));
         }
     }
@@ -174,30 +206,32 @@ impl<'a> Seen<'a> {
         };
         Ok(Row {
             scenario: scenario.name(),
-            contender: self.contender.name,
+            contender: self.contender.name(),
             cpu_us,
             ratio: cpu_us / floor_cpu,
             added_p50_us: added(0.5),
             added_p99_us: added(0.99),
-            resident_mib: mib(self.contender.process.resident_kib()?),
+            resident_mib: mib(self.contender.process().resident_kib()?),
             calls: self.calls,
             failed: self.failed,
         })
     }
 }
 
+/// A closed loop, and the CPU that it cost until nothing of it was left to do: records travel after the answers.
 fn closed(
     contender: &Contender,
     scenario: Scenario,
     duration: Duration,
 ) -> anyhow::Result<(Measured, Duration)> {
-    let call = (contender.call)(scenario, &contender.key);
     let load = Load { pace: Pace::Closed, connections: scenario.closed_connections(), duration };
-    let before = contender.process.used()?;
-    let measured = load::run(contender.addr, &call, load)
-        .with_context(|| format!("{} is gone: {}", contender.name, contender.process.last_words()))?;
-    let after = contender.process.used()?;
-    Ok((measured, after.cpu.saturating_sub(before.cpu)))
+    let process = contender.process();
+    let reported = contender.reported()?;
+    let before = process.cpu()?;
+    let measured = load::run(contender.addr(), &contender.call(scenario), load)
+        .with_context(|| format!("{} is gone: {}", contender.name(), process.last_words()))?;
+    contender.come_to_rest(reported + measured.calls + measured.failed)?;
+    Ok((measured, process.cpu()?.saturating_sub(before)))
 }
 
 /// Latency: calls without anything between and calls through each contender, in turn. The direct ones come first.
@@ -209,7 +243,7 @@ fn open(
 ) -> anyhow::Result<Vec<Measured>> {
     let mut targets = vec![Target::new(upstream, &scenario.plain_call())];
     for contender in contenders {
-        targets.push(Target::new(contender.addr, &(contender.call)(scenario, &contender.key)));
+        targets.push(Target::new(contender.addr(), &contender.call(scenario)));
     }
     let per_second = scenario.open_rate() * u32::try_from(targets.len())?;
     let load = Load {

@@ -8,9 +8,8 @@ use anyhow::Context;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::admin;
 use crate::child::{Cores, Running, free_port};
-use crate::frontdoor::{self, Setup, Started};
+use crate::frontdoor::{self, Arrived, Setup, Started};
 
 /// What the provider does with which model.
 const SCRIPT: &str = r#"{"rules": [
@@ -18,9 +17,6 @@ const SCRIPT: &str = r#"{"rules": [
     {"model": "slow", "behaviour": {"latency_ms": 2000}},
     {"model": "broken", "behaviour": {"status": 503}}
 ]}"#;
-
-/// How often to look whether the last records have arrived.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// The processes, and how to talk to them. All end with this value.
 pub(super) struct World {
@@ -30,17 +26,6 @@ pub(super) struct World {
     upstream_addr: SocketAddr,
     head: u64,
     _folder: TempDir,
-}
-
-/// What there is once everything under way has arrived.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Arrived {
-    /// Calls in the ledger.
-    pub(super) calls: u64,
-    /// The policy version that the proxy enforces.
-    pub(super) version: u64,
-    /// Records that the proxy lost.
-    pub(super) dropped: u64,
 }
 
 impl World {
@@ -93,40 +78,13 @@ impl World {
     }
 
     pub(super) fn calls_in_ledger(&self) -> anyhow::Result<u64> {
-        let answer = self.frontdoor.admin.get("/v1/usage")?;
-        let rows = answer.get("rows").and_then(Value::as_array).context("usage without rows")?;
-        Ok(rows.iter().filter_map(|row| row.get("calls").and_then(Value::as_u64)).sum())
+        self.frontdoor.calls_in_ledger()
     }
 
     /// Waits until the ledger holds as many calls as were made and the proxy enforces the newest version, or long enough.
     pub(super) fn wait_for_arrival(&self, calls: u64, limit: Duration) -> anyhow::Result<Arrived> {
-        let mut waited = Duration::ZERO;
-        loop {
-            let arrived = self.arrived()?;
-            let is_there = arrived.calls >= calls && arrived.version >= self.head;
-            if is_there || waited >= limit {
-                return Ok(arrived);
-            }
-            std::thread::sleep(LOOK_EVERY);
-            waited += LOOK_EVERY;
-        }
+        self.frontdoor.wait_for_arrival(calls, self.head, limit)
     }
-
-    fn arrived(&self) -> anyhow::Result<Arrived> {
-        let metrics = admin::page(self.frontdoor.ops, "/metrics")?;
-        Ok(Arrived {
-            calls: self.calls_in_ledger()?,
-            version: gauge(&metrics, "frontdoor_policy_version")?,
-            dropped: gauge(&metrics, "frontdoor_records_dropped")?,
-        })
-    }
-}
-
-/// One number of a Prometheus page.
-fn gauge(metrics: &str, name: &str) -> anyhow::Result<u64> {
-    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    let value = value.with_context(|| format!("the proxy's metrics lack `{name}`"))?;
-    value.trim().parse().with_context(|| format!("`{name}` is `{value}`"))
 }
 
 /// The bench's policy, and what only the soak calls.
@@ -210,12 +168,5 @@ mod tests {
             let compiled = policy::compile(&group, number + 1, &catalog.select(&group));
             assert!(compiled.is_ok(), "change {number}: {:?}", compiled.err());
         }
-    }
-
-    #[test]
-    fn a_number_is_found_by_its_whole_name() {
-        let page = "# HELP a b\nfrontdoor_policy_version_seen 9\nfrontdoor_policy_version 4\n";
-        assert_eq!(gauge(page, "frontdoor_policy_version").unwrap(), 4);
-        assert!(gauge(page, "frontdoor_records_dropped").is_err());
     }
 }
