@@ -98,7 +98,7 @@ pub fn server_tls(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, ListenEr
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
         .map_err(|error| unusable("--admin-tls-cert", cert)(error.into()))?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 
@@ -168,13 +168,35 @@ async fn converse<S>(stream: S, router: Router, watcher: hyper_util::server::gra
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // HTTP/1 alone: whoever waits to see which version a peer speaks waits for a silent one for ever.
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
-    builder.http2().timer(TokioTimer::new());
     let connection =
         builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).into_owned();
     let ended: Result<(), Box<dyn std::error::Error + Send + Sync>> = watcher.watch(connection).await;
     if let Err(error) = ended {
         tracing::debug!(error = error.as_ref() as &dyn std::error::Error, "an admin connection broke");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_goes_silent_does_not_keep_its_place() {
+        let listener = bind("--admin-listen", SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let tasks = Tasks::new();
+        tasks.spawn("admin api", TaskKind::Critical, serve(listener, None, Router::new(), tasks.clone()));
+        for begun in ["", "PR", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\nhost:"] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(begun.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            let ended = tokio::time::timeout(HEAD_WITHIN * 2, stream.read_to_end(&mut answer)).await;
+            assert!(ended.is_ok(), "{begun:?} is still open");
+        }
     }
 }
