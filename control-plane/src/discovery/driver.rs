@@ -21,6 +21,8 @@ pub(super) const STALL: Duration = Duration::from_secs(15);
 /// Messages between the driver and the connection: enough that the two need not take turns, few enough that a slow proxy
 /// still skips versions. Frames are slices of shared bytes, so this costs no copies.
 const ROOM: usize = 8;
+/// A proxy that takes longer over a large offer goes on with it and lets the next one have its turn.
+pub(super) const COLD_TURN: Duration = Duration::from_secs(30);
 /// The return of a fleet is spread over this much for each proxy, within the bounds below.
 const SPREAD_PER_PROXY_MS: u64 = 5;
 const SPREAD_MS: std::ops::RangeInclusive<u64> = 1_000..=30_000;
@@ -47,7 +49,8 @@ pub(super) struct Driver {
     /// The one message that waits for room, and since when.
     pending: Option<(proto::SyncResponse, Instant)>,
     joined: Option<Joined>,
-    cold: Option<OwnedSemaphorePermit>,
+    /// The turn to send a large offer, and since when.
+    cold: Option<(OwnedSemaphorePermit, Instant)>,
 }
 
 struct Joined {
@@ -113,7 +116,9 @@ impl Driver {
             let said = self.session.next(now).map_err(|ending| ended(&ending))?;
             self.pending = said.map(|message| (message, now.instant));
         }
-        if !self.session.holds_permit() {
+        let now = self.shared.clock.now();
+        let is_overdue = |(_permit, since): &(_, Instant)| now >= *since + COLD_TURN;
+        if !self.session.holds_permit() || self.cold.as_ref().is_some_and(is_overdue) {
             self.cold = None;
         }
         Ok(())
@@ -163,7 +168,7 @@ impl Driver {
             },
             Woken::Published => self.take_newest(),
             Woken::Permit(permit) => {
-                self.cold = permit;
+                self.cold = permit.map(|permit| (permit, now.instant));
                 self.session.permit();
                 None
             }

@@ -133,6 +133,40 @@ async fn cold_snapshots_are_bounded_while_small_changes_pass() {
     world.cold_permits_are_back().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn proxies_that_read_drop_by_drop_do_not_keep_the_others_from_their_first_version() {
+    let world = World::start_with(1, &[19_000; 20]).await;
+    let mut slow = Vec::new();
+    for number in 0..COLD_OFFERS {
+        slow.push(FakeProxy::connect(&world, &format!("slow{number}")).await);
+    }
+    for proxy in &mut slow {
+        // The welcome and the beginning of the offer: from here on each has a turn.
+        proxy.hear().await;
+        proxy.hear().await;
+    }
+    let mut late = FakeProxy::connect(&world, "late").await;
+    late.hear().await;
+    let drop_by_drop = async {
+        loop {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            // The transport hands over a few messages at a time.
+            for number in 0..6 * COLD_OFFERS {
+                slow[number % COLD_OFFERS].hear().await;
+            }
+        }
+    };
+    tokio::select! {
+        () = drop_by_drop => {}
+        activated = timeout(driver::COLD_TURN + Duration::from_secs(15), late.activated()) => {
+            assert_eq!(activated, Ok(1));
+        }
+    }
+    for proxy in &mut slow {
+        assert_eq!(proxy.activated().await, 1);
+    }
+}
+
 #[tokio::test]
 async fn records_are_acknowledged_once_they_are_counted_and_counted_once() {
     let world = World::start(1).await;
