@@ -1,7 +1,7 @@
 //! What a call carries along from its first byte to its last, and the one record it leaves.
 //!
 //! Invariant: an [`Exchange`] hands exactly one [`Record`] to its sink, when it is dropped. Until an ending is noted the record
-//! says that the caller has gone, because that is the only way to be dropped without one. The drop itself decides nothing.
+//! says that the caller has gone, because that is the only way to be dropped without one, apart from a panic of ours.
 //! It must not know any room: rooms write what they decided through its methods.
 
 use std::borrow::Cow;
@@ -344,6 +344,11 @@ impl std::fmt::Debug for Exchange {
 impl Drop for Open {
     fn drop(&mut self) {
         if let Some(mut record) = self.record.take() {
+            if std::thread::panicking() {
+                // The only other way to get here without an ending.
+                record.code = code::INTERNAL;
+                record.status = 500;
+            }
             record.duration_us = micros(self.clock.now().saturating_duration_since(self.accepted_at));
             self.sink.put(record);
         }

@@ -13,7 +13,9 @@ use hyper::body::Body;
 
 use crate::failure::{Failure, Source, code};
 
-pub use render::{Common, ResponseBody, render_answer, render_bytes, render_failure, render_misdirected};
+pub use render::{
+    Common, ResponseBody, render_answer, render_bytes, render_failure, render_misdirected, render_panic,
+};
 pub use surface::{Misdirected, Surface};
 pub use tags::Tags;
 

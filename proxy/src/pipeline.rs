@@ -1,14 +1,13 @@
 //! The life of a call, top to bottom. Each room gets what the last one returned and knows no other room.
 
-use std::convert::Infallible;
-use std::pin::Pin;
+mod door;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use dialect::ModelEntry;
 use http::{HeaderMap, Request, Response};
-use hyper::body::{Body, Incoming};
-use hyper::service::Service;
+use hyper::body::Body;
 use lifecycle::Clock;
 
 use crate::exchange::{Exchange, RecordSink, Trace};
@@ -21,9 +20,7 @@ use crate::telemetry::InFlight;
 use crate::upstream::Answer;
 use crate::{cache, guard, identity, limits, routing, settle, upstream};
 
-/// The way in, one for each data thread. Cloning touches nothing that other threads touch.
-#[derive(Debug, Clone)]
-pub struct Door(Arc<Room>);
+pub use door::Door;
 
 /// What every call of one data thread is served with.
 #[derive(Clone)]
@@ -42,29 +39,11 @@ pub struct Room {
     pub lane: usize,
 }
 
-impl Service<Request<Incoming>> for Door {
-    type Response = Response<ResponseBody>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let door = self.clone();
-        Box::pin(async move { Ok(door.0.answer(request).await) })
-    }
-}
-
 /// A call on its way in, its body unread.
 struct Arrived<B> {
     surface: Surface,
     headers: HeaderMap,
     body: B,
-}
-
-impl Door {
-    /// Serves calls with `room`.
-    pub fn new(room: Room) -> Self {
-        Self(Arc::new(room))
-    }
 }
 
 impl Room {

@@ -197,6 +197,13 @@ pub fn render_misdirected(common: Common, misdirected: &Misdirected) -> Response
     response
 }
 
+/// The answer to a call on which the proxy stumbled so badly that nothing more is known of it.
+pub fn render_panic(clock: &Clock) -> Response<ResponseBody> {
+    tracing::error!("a call ended in a panic; it was answered with an internal failure");
+    let failure = Failure::internal("the proxy failed on this call");
+    render_failure(Common::bare(clock), Dialect::OpenAi, &failure)
+}
+
 /// Whether the caller's SDK may try again by itself. What we have tried already it must not multiply; what policy decided stays
 /// decided; a short wait for a limit is what retries are for.
 fn is_worth_a_retry(failure: &Failure, wait: Option<Duration>) -> bool {

@@ -1,12 +1,15 @@
 //! Whole calls through all rooms, against a provider that does what a test tells it, over a real socket.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::Poll;
 
 use futures_util::StreamExt;
 use http::{HeaderName, HeaderValue, Method};
 use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::Frame;
+use hyper::body::{Frame, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use lifecycle::{TaskKind, Tasks};
 use parking_lot::Mutex;
@@ -473,6 +476,33 @@ spec: {targets: [{provider: hasty}]}
     assert_eq!(response.status(), 504);
     assert_eq!(was_gone.recv().await, None);
     assert_eq!(world.record().code, code::UPSTREAM_TIMEOUT);
+}
+
+/// A body that blows up when it is read.
+struct Broken;
+
+impl Body for Broken {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _cx: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        panic!("on purpose")
+    }
+}
+
+#[tokio::test]
+async fn a_panic_ends_one_call_with_an_answer_and_a_record() {
+    let world = World::start("").await;
+    let mut request = Request::post("/v1/chat/completions").body(Broken).unwrap();
+    *request.headers_mut() = scene::headers("fd_one");
+    let response = world.door.0.answer_soundly(request).await;
+    assert_eq!(response.status(), 500);
+    let record = world.record();
+    assert_eq!((record.code, record.status), (code::INTERNAL, 500));
+    assert_eq!(world.in_flight.count(), 0);
 }
 
 impl World {
