@@ -15,7 +15,11 @@ pub mod etcd;
 pub mod http;
 pub mod world;
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 pub use child::{Frontdoor, run_cli};
 pub use http::{Http, Reply};
@@ -40,4 +44,14 @@ where
             Err(_not_yet) => tokio::time::sleep(Duration::from_millis(5)).await,
         }
     }
+}
+
+/// Every file below `directory`.
+pub fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found
 }

@@ -153,10 +153,9 @@ async fn twenty_thousand_resources_are_one_change_and_reach_the_proxy() {
 
 #[tokio::test]
 async fn every_example_is_accepted_as_it_stands() {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
+    let examples = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples"));
     let mut tried = 0;
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
+    for path in frontdoor_tests::files(examples) {
         if path.extension().is_some_and(|extension| extension == "yaml") {
             let world = World::without_policy(None, 0).await;
             let reply = world.try_apply(&std::fs::read_to_string(&path).unwrap()).await;

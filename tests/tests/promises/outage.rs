@@ -59,7 +59,7 @@ async fn a_corrupt_last_good_version_is_told_and_the_one_before_it_serves() {
     world.stop_proxy(0).await;
     world.stop_control_plane().await;
     let mut corrupted = 0;
-    for entry in walk(&world.proxy_directory(0)) {
+    for entry in frontdoor_tests::files(&world.proxy_directory(0)) {
         if entry.to_string_lossy().contains("pending") {
             let mut bytes = std::fs::read(&entry).unwrap();
             let middle = bytes.len() / 2;
@@ -85,19 +85,6 @@ async fn acked(world: &World, version: u64) {
         if fleet["items"][0]["version"] == version { Ok(()) } else { Err(fleet.to_string()) }
     })
     .await;
-}
-
-fn walk(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(walk(&path));
-        } else {
-            files.push(path);
-        }
-    }
-    files
 }
 
 #[tokio::test]

@@ -110,22 +110,13 @@ async fn prompts_answers_and_keys_are_nowhere_but_on_the_wire() {
             assert!(!text.contains(secret), "{place} holds {secret}");
         }
     }
-    for file in files(world.directory.path()) {
+    for file in frontdoor_tests::files(world.directory.path()) {
         let bytes = std::fs::read(&file).unwrap_or_default();
         for secret in [planted, key.as_str()] {
             let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
             assert!(!found, "{} holds {secret}", file.display());
         }
     }
-}
-
-fn files(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
-    }
-    found
 }
 
 #[tokio::test]
