@@ -17,7 +17,7 @@ check:
 	@scripts/setup build
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	cargo test -p frontdoor-tests --test tidy
 
 # Prints the table of bench/README.md.

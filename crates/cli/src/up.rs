@@ -63,6 +63,8 @@ struct House {
     control_plane: control_plane::Running,
     simulator: simulator::Running,
     key: String,
+    /// A model to try.
+    model: String,
 }
 
 impl House {
@@ -93,7 +95,8 @@ impl House {
             let started = proxy::start(proxy_settings, clock.clone()).await;
             proxies.push(started.map_err(|error| CliError::refused(format!("proxy {index}: {error:#}")))?);
         }
-        let house = Self { proxies, control_plane, simulator, key };
+        let model = model_to_try(&admin).await?;
+        let house = Self { proxies, control_plane, simulator, key, model };
         until_enforced(&admin, house.proxies.len()).await?;
         Ok(house)
     }
@@ -108,6 +111,7 @@ impl House {
             "grpc": format!("http://{}", self.control_plane.grpc_addr),
             "simulator": format!("http://{}", self.simulator.addr),
             "key": self.key,
+            "model": self.model,
         })
     }
 
@@ -143,10 +147,10 @@ fn greeting(out: &Out, welcome: &Value, data: &Path) -> String {
     ));
     let key = cell(welcome, "/key");
     text.push_str(&format!("  key        {}\n\nTry it:\n\n", out.strong(&key)));
-    let url = cell(welcome, "/proxies/0/url");
+    let (url, model) = (cell(welcome, "/proxies/0/url"), cell(welcome, "/model"));
     text.push_str(&format!(
         "  curl {url}/v1/chat/completions -H 'authorization: Bearer {key}' -H 'content-type: application/json' \\\n    \
-         -d '{{\"model\": \"demo\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'\n\n"
+         -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'\n\n"
     ));
     text.push_str("Ctrl-C stops it; the next `frontdoor up` goes on from here.\n");
     text
@@ -251,6 +255,18 @@ fn not_in(documents: &[policy::Parsed], present: &[Value]) -> Vec<Value> {
     unwanted
         .map(|resource| json!({"kind": cell(resource, "/kind"), "name": cell(resource, "/name")}))
         .collect()
+}
+
+/// `demo` of the starter policy, else the first model that chats and whose name is no pattern.
+async fn model_to_try(admin: &AdminClient) -> Result<String, CliError> {
+    let models = verbs::all_resources(admin, "kind=Model").await?;
+    let chats = |model: &&Value| {
+        let capabilities = items(model, "/spec/capabilities");
+        capabilities.is_empty() || capabilities.iter().any(|capability| capability == "chat")
+    };
+    let names: Vec<String> = models.iter().filter(chats).map(|model| cell(model, "/name")).collect();
+    let named = names.iter().find(|name| *name == "demo").or(names.iter().find(|name| !name.contains('*')));
+    Ok(named.or(names.first()).cloned().unwrap_or_else(|| "MODEL".to_owned()))
 }
 
 /// The key of the last time when it still works, else a new one for the first application.

@@ -72,10 +72,11 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
-    /// What holds where nothing is authored.
+    /// What holds where nothing is authored. The first byte is not in it: that of a whole answer comes only when all of it has
+    /// been written, so whoever waits has to know what for.
     pub const DEFAULT: Timeouts = Timeouts {
         connect: Some(Span::from_millis(5_000)),
-        first_byte: Some(Span::from_millis(60_000)),
+        first_byte: None,
         idle: Some(Span::from_millis(60_000)),
         total: Some(Span::from_millis(600_000)),
     };

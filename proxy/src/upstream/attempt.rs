@@ -62,13 +62,22 @@ pub(super) enum Opened {
     Stream(Box<AnswerStream>),
 }
 
+/// How long a stream may take to begin where policy says nothing.
+const STREAM_FIRST_BYTE: Duration = Duration::from_secs(60);
+
+/// How long to wait for the first byte. A whole answer begins when all of it has been written: unless policy says otherwise it
+/// may take as long as the call.
+fn first_byte_patience(timeouts: &policy::Timeouts, is_stream: bool) -> Option<Duration> {
+    timeouts.first_byte.map(Duration::from).or(is_stream.then_some(STREAM_FIRST_BYTE))
+}
+
 /// Sends the call and reads until the answer can be committed to.
 pub(super) async fn attempt(mut one: Try<'_>) -> Result<Success, Trouble> {
     let name = one.upstream.name();
     let in_flight = one.health.latency.begin();
     let began = one.clock.now();
-    let first_byte = one.timeouts.first_byte.map_or(Duration::from_secs(60), Duration::from);
-    let due = (began + first_byte).min(one.deadline);
+    let patience = first_byte_patience(&one.timeouts, one.call.envelope.stream);
+    let due = patience.map_or(one.deadline, |patience| (began + patience).min(one.deadline));
     let (headers, body) = (std::mem::take(&mut one.headers), std::mem::take(&mut one.body));
     let response = send(&one, headers, body, due).await?;
     let status = response.status();
@@ -246,4 +255,19 @@ fn passed_on(one: &Try<'_>, from: &HeaderMap) -> HeaderMap {
         }
     }
     headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_answer_may_take_as_long_as_the_call_but_a_stream_has_to_begin() {
+        let silent = policy::Timeouts::DEFAULT;
+        assert_eq!(first_byte_patience(&silent, false), None);
+        assert_eq!(first_byte_patience(&silent, true), Some(STREAM_FIRST_BYTE));
+        let authored = policy::Timeouts { first_byte: Some(policy::Span::from_millis(10)), ..silent };
+        assert_eq!(first_byte_patience(&authored, false), Some(Duration::from_millis(10)));
+        assert_eq!(first_byte_patience(&authored, true), Some(Duration::from_millis(10)));
+    }
 }
