@@ -1,6 +1,6 @@
 //! Decides whether a change may become the next version, and makes it so. It must not know HTTP.
 //!
-//! A change is decided against one snapshot ([`propose`], pure) and then committed by comparing and moving the one head.
+//! A change is decided against one snapshot ([`propose()`], pure) and then committed by comparing and moving the one head.
 //! When the head has moved, it is decided again from the newer snapshot, so two changes that are valid alone and invalid
 //! together can never both commit.
 

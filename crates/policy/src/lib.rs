@@ -1,9 +1,9 @@
 //! What may be authored and what it means.
 //!
 //! An operator writes *resources* (`Provider`, `Model`, `Route`, …); their JSON is the only serialized form, which the store
-//! keeps, the stream carries and the auditor reads. [`compile`] turns the resources of a group into an immutable [`Policy`].
+//! keeps, the stream carries and the auditor reads. [`compile()`] turns the resources of a group into an immutable [`Policy`].
 //! Validation has three places: *form* ([`parse_documents`], [`parse_resource`]), *sense of one resource*
-//! ([`Resource::check`]) and *sense together* ([`compile`]).
+//! ([`Resource::check`]) and *sense together* ([`compile()`]).
 //!
 //! Deliberately absent: clocks, disks, environment, network, asynchronous code, and secrets. A resource holds at most a
 //! [`SecretRef`], so everything here may be logged, compared and shown.

@@ -75,7 +75,7 @@ pub fn parse_documents(source: &str, text: &str) -> Result<Vec<Resource>, Vec<Di
         .map(|found| found.into_iter().map(|(resource, _)| resource).collect())
 }
 
-/// Like [`parse_documents`], and keeps where everything was written, for findings of [`crate::compile`].
+/// Like [`parse_documents`], and keeps where everything was written, for findings of [`crate::compile()`].
 pub fn parse_located(source: &str, text: &str) -> Result<Vec<Parsed>, Vec<Diagnostic>> {
     let nodes = read(source, text)?;
     let found =
