@@ -2,7 +2,8 @@
 //!
 //! Beyond loopback it serves only proxies that show a certificate of the client authority: whoever is served is given the
 //! policy and the pepper. Anything else is refused at start. With certificates it speaks TLS 1.3 alone. A certificate with
-//! the URI `spiffe://…/group/NAME` fixes its proxy's group; without one the group in the hello is taken.
+//! the URI `spiffe://…/group/NAME` fixes its proxy's group; one without is good for the group `default`. Without certificates
+//! (loopback) the group in the hello is taken.
 //!
 //! It must not know what is said on the streams.
 

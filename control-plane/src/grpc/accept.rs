@@ -109,7 +109,8 @@ async fn shake_hands(
     let (_tcp, session) = stream.get_ref();
     let certificate = session.peer_certificates().and_then(<[_]>::first);
     let group = match certificate.map(tls::certified_group).transpose() {
-        Ok(group) => group.flatten(),
+        // A certificate that names no group is good for the default one: the proxy's word never counts.
+        Ok(named) => named.map(|group| group.unwrap_or_else(policy::Name::default_group)),
         Err(reason) => {
             tracing::warn!(reason, "a proxy's certificate names no usable group");
             return;

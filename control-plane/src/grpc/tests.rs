@@ -160,7 +160,7 @@ async fn with_certificates_it_may_listen_anywhere_and_speaks_tls_alone() {
 async fn with_a_client_authority_a_proxy_without_its_certificate_gets_nowhere() {
     let authority = Authority::new();
     let (address, _tasks) = listen(Some(&authority.server(true))).await;
-    assert_eq!(ask(address, Some(authority.proxy(&[]))).await.unwrap(), "none");
+    assert_eq!(ask(address, Some(authority.proxy(&[]))).await.unwrap(), "default");
     assert!(ask(address, Some(authority.client())).await.is_err());
 
     let stranger = Authority::new();
@@ -176,7 +176,7 @@ async fn the_group_in_the_certificate_is_the_proxy_s_group() {
     for (uris, group) in [
         (&["spiffe://frontdoor.example/group/eu-west"][..], "eu-west"),
         (&["https://elsewhere/group/us", "spiffe://frontdoor.example/ns/prod/group/eu"], "eu"),
-        (&["spiffe://frontdoor.example/sa/proxy"], "none"),
+        (&["spiffe://frontdoor.example/sa/proxy"], "default"),
     ] {
         assert_eq!(ask(address, Some(authority.proxy(uris))).await.unwrap(), group);
     }
