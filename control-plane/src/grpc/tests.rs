@@ -146,7 +146,7 @@ async fn with_certificates_it_may_listen_anywhere_and_speaks_tls_alone() {
     let address = SocketAddr::from(([127, 0, 0, 1], everywhere.local_addr().unwrap().port()));
     let tasks = Tasks::new();
     serve(everywhere, Some(&authority.server(true)), ControlPlaneServer::new(Mirror), &tasks).unwrap();
-    assert_eq!(ask(address, Some(authority.proxy(&[]))).await.unwrap(), "none");
+    assert_eq!(ask(address, Some(authority.proxy(&[]))).await.unwrap(), "default");
 
     let plain = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await;
     if let Ok(channel) = plain {
