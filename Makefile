@@ -10,7 +10,7 @@ run:
 # Everything, with a real etcd and the official SDKs.
 test:
 	@scripts/setup test
-	cargo test --workspace
+	cargo test --workspace --no-fail-fast
 
 # Formatting, lints, documents, and the rules of the house.
 check:
