@@ -103,6 +103,7 @@ struct Seen<'a> {
 
 /// Measures and writes the table.
 pub(crate) fn run(plan: &Plan) -> anyhow::Result<()> {
+    let load_before = load_average();
     let cores = Cores::of_this_machine();
     cores.move_away()?;
     let folder = tempfile::tempdir()?;
@@ -122,7 +123,7 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<()> {
     let table = table::render(&rows);
     table::say(&format!("\n{table}"));
     if !plan.dry_run {
-        table::write_into(&plan.readme, &format!("{}\n{table}", conditions(plan, &cores)))?;
+        table::write_into(&plan.readme, &format!("{}\n{table}", conditions(plan, &cores, &load_before)))?;
     }
     Ok(())
 }
@@ -254,7 +255,7 @@ fn open(
     load::run_in_turn(&targets, load)
 }
 
-fn conditions(plan: &Plan, cores: &Cores) -> String {
+fn conditions(plan: &Plan, cores: &Cores, load_before: &str) -> String {
     let count = std::thread::available_parallelism().map_or(1, usize::from);
     let model = std::fs::read_to_string("/proc/cpuinfo")
         .ok()
@@ -275,7 +276,16 @@ fn conditions(plan: &Plan, cores: &Cores) -> String {
         }
         Cores::Shared => "not pinned".to_owned(),
     };
-    format!("{model}, {count} cores ({pinned}); median of {} rounds of {} s.\n", plan.rounds, plan.seconds)
+    format!(
+        "{model}, {count} cores ({pinned}); median of {} rounds of {} s; load average {load_before} before it began.\n",
+        plan.rounds, plan.seconds
+    )
+}
+
+/// What else the machine was doing: anything but a number near 0 makes the latencies doubtful, and the CPU a little.
+fn load_average() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().filter(|first| !first.is_empty()).unwrap_or("unknown").to_owned()
 }
 
 fn median(values: &[f64]) -> f64 {
