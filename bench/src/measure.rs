@@ -165,8 +165,8 @@ fn measure(
             one.note(measured)?;
         }
     }
-    let floor_cpu = seen.first().map_or(f64::NAN, |floor| median(&floor.cpu_us));
-    seen.iter().map(|one| one.row(scenario, floor_cpu, &direct)).collect()
+    let floor_cpu_us = seen.first().map(|floor| floor.cpu_us.clone()).unwrap_or_default();
+    seen.iter().map(|one| one.row(scenario, &floor_cpu_us, &direct)).collect()
 }
 
 impl<'a> Seen<'a> {
@@ -199,8 +199,9 @@ impl<'a> Seen<'a> {
         }
     }
 
-    fn row(&self, scenario: Scenario, floor_cpu: f64, direct: &Measured) -> anyhow::Result<Row> {
-        let cpu_us = median(&self.cpu_us);
+    fn row(&self, scenario: Scenario, floor_cpu_us: &[f64], direct: &Measured) -> anyhow::Result<Row> {
+        // Round by round, so that a machine that slows down over the run moves both sides.
+        let ratios: Vec<f64> = self.cpu_us.iter().zip(floor_cpu_us).map(|(own, floor)| own / floor).collect();
         let added = |quantile| {
             let through = self.latency.latency.value_at_quantile(quantile);
             through.cast_signed() - direct.latency.value_at_quantile(quantile).cast_signed()
@@ -208,8 +209,8 @@ impl<'a> Seen<'a> {
         Ok(Row {
             scenario: scenario.name(),
             contender: self.contender.name(),
-            cpu_us,
-            ratio: cpu_us / floor_cpu,
+            cpu_us: median(&self.cpu_us),
+            ratio: median(&ratios),
             added_p50_us: added(0.5),
             added_p99_us: added(0.99),
             resident_mib: mib(self.contender.process().resident_kib()?),

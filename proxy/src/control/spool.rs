@@ -136,7 +136,7 @@ impl Spool {
     /// Takes records in, giving each its place in this boot's sequence. What goes to one segment is written at once.
     pub fn append(&mut self, records: Vec<CallRecord>, now: Instant) {
         let mut is_next = !self.fresh.is_empty() || self.is_caught_up();
-        let mut framed = Framed::default();
+        let mut framed = Framed { bytes: Vec::new(), records: Vec::with_capacity(records.len()) };
         for mut record in records {
             record.boot_id = self.boot_id.to_string();
             record.lane = LANE;

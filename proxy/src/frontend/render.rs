@@ -104,7 +104,10 @@ impl Common {
         }
         let now_ms = exchange.clock().unix_ms();
         for (name, value) in dialect::limit_headers(dialect, exchange.limit_state().state(), now_ms) {
-            insert(&mut headers, &HeaderName::from_static(name), &value);
+            // The string becomes the value: it is not copied.
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
         }
         Self(headers)
     }
