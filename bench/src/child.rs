@@ -39,7 +39,8 @@ impl Cores {
         if count < 2 || !has_taskset {
             return Self::Shared;
         }
-        Self::Pinned { measured: "0".to_owned(), rest: format!("1-{}", count - 1) }
+        let rest = if count == 2 { "1".to_owned() } else { format!("1-{}", count - 1) };
+        Self::Pinned { measured: "0".to_owned(), rest }
     }
 
     /// Moves this process, and the threads it starts from now on, to the cores that are not measured.

@@ -103,7 +103,8 @@ struct Seen<'a> {
 
 /// Measures and writes the table.
 pub(crate) fn run(plan: &Plan) -> anyhow::Result<()> {
-    let load_before = load_average();
+    // Both change once this process has moved away and works.
+    let machine = format!("{} cores, load average {}", cores_of_this_process(), load_average());
     let cores = Cores::of_this_machine();
     cores.move_away()?;
     let folder = tempfile::tempdir()?;
@@ -123,7 +124,7 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<()> {
     let table = table::render(&rows);
     table::say(&format!("\n{table}"));
     if !plan.dry_run {
-        table::write_into(&plan.readme, &format!("{}\n{table}", conditions(plan, &cores, &load_before)))?;
+        table::write_into(&plan.readme, &format!("{}\n{table}", conditions(plan, &cores, &machine)))?;
     }
     Ok(())
 }
@@ -256,8 +257,7 @@ fn open(
     load::run_in_turn(&targets, load)
 }
 
-fn conditions(plan: &Plan, cores: &Cores, load_before: &str) -> String {
-    let count = std::thread::available_parallelism().map_or(1, usize::from);
+fn conditions(plan: &Plan, cores: &Cores, machine: &str) -> String {
     let model = std::fs::read_to_string("/proc/cpuinfo")
         .ok()
         .and_then(|text| {
@@ -278,9 +278,13 @@ fn conditions(plan: &Plan, cores: &Cores, load_before: &str) -> String {
         Cores::Shared => "not pinned".to_owned(),
     };
     format!(
-        "{model}, {count} cores ({pinned}); median of {} rounds of {} s; load average {load_before} before it began.\n",
+        "{model}, {machine} before it began; {pinned}; median of {} rounds of {} s.\n",
         plan.rounds, plan.seconds
     )
+}
+
+fn cores_of_this_process() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// What else the machine was doing: anything but a number near 0 makes the latencies doubtful, and the CPU a little.
