@@ -35,6 +35,9 @@ pub async fn run(settings: Up, global: &Global, out: &mut Out) -> Result<(), Cli
             .map_err(|error| CliError::refused(error.to_string()))?;
     let tasks = Tasks::new();
     let house = House::open(&settings, global, &tasks, telemetry.tracer()).await?;
+    // Before anybody is told that it runs: whoever reads the welcome may stop it at once.
+    let signal = lifecycle::signals::shutdown()
+        .map_err(|error| CliError::refused(format!("signals cannot be received: {error}")))?;
     let welcome = house.welcome();
     match out.format() {
         // One line, so that a script can read it while the process goes on.
@@ -44,6 +47,7 @@ pub async fn run(settings: Up, global: &Global, out: &mut Out) -> Result<(), Cli
         }
     }
     let reason = tokio::select! {
+        signal = signal => StopReason::Signal(signal),
         reason = house.control_plane.until_stopped() => {
             reason.map_err(|error| CliError::refused(format!("signals cannot be received: {error}")))?
         }
