@@ -25,6 +25,7 @@ use crate::failure::Failure;
 use crate::frontend::Inbound;
 use crate::routing::{Plan, Planned};
 use crate::upstream::attempt::{Opened, Success, Try};
+use crate::upstream::auth::AuthError;
 use crate::upstream::breaker::{Pass, Standing};
 use crate::upstream::provider::{Health, Upstream};
 use crate::upstream::retry::{Class, Next, Situation, Toll};
@@ -35,6 +36,7 @@ pub use credential::ReadEnv;
 pub use stream::{AnswerStream, Ending};
 
 mod attempt;
+mod auth;
 pub mod breaker;
 mod client;
 pub mod credential;
@@ -355,7 +357,7 @@ impl<'a> Dispatch<'a> {
             .map_err(|fault: Fault| Trouble::before_sending(name, fault))?;
         let headers = upstream
             .headers(self.inbound, self.clock.now())
-            .map_err(|error| Trouble::no_credential(name, &error))?;
+            .map_err(|error| Trouble::no_credential(name, &AuthError::Key(error)))?;
         upstream.budget.deposit(self.plan.retries.budget_percent);
         Ok(Ready {
             upstream: Arc::clone(upstream),

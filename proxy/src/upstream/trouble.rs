@@ -7,8 +7,8 @@ use std::time::Duration;
 use dialect::{Fault, FaultClass};
 
 use crate::failure::{Failure, Retry, code};
+use crate::upstream::auth::AuthError;
 use crate::upstream::client::ConnectTimeout;
-use crate::upstream::credential::CredentialError;
 use crate::upstream::retry::Class;
 
 /// A provider may ask for any pause; a caller's SDK that is told of a long one would sleep through it.
@@ -58,7 +58,7 @@ impl Trouble {
     }
 
     /// The proxy has no credential for the provider.
-    pub(super) fn no_credential(provider: &str, error: &CredentialError) -> Self {
+    pub(super) fn no_credential(provider: &str, error: &AuthError) -> Self {
         Self::ours(provider, Class::Credential, "no_credential", error.to_string())
     }
 
