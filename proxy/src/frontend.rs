@@ -43,7 +43,7 @@ where
     B::Error: Into<Source>,
 {
     let body = intake::read(body, headers, max_body).await?;
-    let call = Call::decode(dialect, operation, body).map_err(wrong_call)?;
+    let call = Call::decode((dialect, operation), body).map_err(wrong_call)?;
     Ok(call.accepted_at(now_ms / 1_000))
 }
 

@@ -96,7 +96,7 @@ pub(crate) fn call(model: &str, fields: &str) -> Call {
     let body = format!(
         r#"{{"model":"{model}","messages":[{{"role":"user","content":"12345678901234567890"}}]{fields}}}"#
     );
-    Call::decode(Dialect::OpenAi, Operation::Chat, Bytes::from(body)).unwrap()
+    Call::decode((Dialect::OpenAi, Operation::Chat), Bytes::from(body)).unwrap()
 }
 
 /// That call as it came in.

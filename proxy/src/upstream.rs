@@ -171,6 +171,7 @@ struct Dispatch<'a> {
 struct Ready {
     upstream: Arc<Upstream>,
     health: Arc<Health>,
+    uri: http::Uri,
     body: Bytes,
     headers: HeaderMap,
     dropped: Vec<String>,
@@ -263,6 +264,7 @@ impl<'a> Dispatch<'a> {
             upstream: &ready.upstream,
             health: &ready.health,
             call: &self.inbound.call,
+            uri: ready.uri.clone(),
             body: ready.body.clone(),
             headers: ready.headers.clone(),
             lane: self.exchange.lane(),
@@ -355,6 +357,10 @@ impl<'a> Dispatch<'a> {
         };
         let outbound = dialect::encode_call(&self.inbound.call, &shape)
             .map_err(|fault: Fault| Trouble::before_sending(name, fault))?;
+        let path = dialect::endpoint(&self.inbound.call, &shape);
+        let uri = upstream
+            .uri(&path)
+            .map_err(|_error| Trouble::internal(name, "the model's name does not make a URL"))?;
         let headers = upstream
             .headers(self.inbound, self.clock.now())
             .map_err(|error| Trouble::no_credential(name, &AuthError::Key(error)))?;
@@ -362,6 +368,7 @@ impl<'a> Dispatch<'a> {
         Ok(Ready {
             upstream: Arc::clone(upstream),
             health: upstream.health(&planned.upstream_model, self.clock.now()),
+            uri,
             body: outbound.body,
             headers,
             dropped: outbound.dropped,

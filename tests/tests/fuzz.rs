@@ -55,11 +55,11 @@ impl Random {
 fn try_everything(bytes: &[u8], random: &mut Random) {
     let body = Bytes::copy_from_slice(bytes);
     for caller in [Dialect::OpenAi, Dialect::Anthropic] {
-        if let Ok(call) = Call::decode(caller, Operation::Chat, body.clone()) {
+        if let Ok(call) = Call::decode((caller, Operation::Chat), body.clone()) {
             let _whatever = call.request();
         }
-        let _whatever = Call::decode(caller, Operation::Embeddings, body.clone());
-        let call = Call::decode(caller, Operation::Chat, Bytes::from_static(SEEDS[0].as_bytes())).unwrap();
+        let _whatever = Call::decode((caller, Operation::Embeddings), body.clone());
+        let call = Call::decode((caller, Operation::Chat), Bytes::from_static(SEEDS[0].as_bytes())).unwrap();
         for upstream in [Dialect::OpenAi, Dialect::Anthropic] {
             let _whatever = dialect::relay_answer(&call, upstream, body.clone());
             let mut relay = Relay::new(&call, upstream);

@@ -4,7 +4,31 @@
 
 use bytes::Bytes;
 
-use crate::{Dialect, Envelope, Fault, Operation, Request, anthropic, openai};
+use crate::{
+    Dialect, Envelope, Fault, Framing, Operation, Quirks, Request, Wire, anthropic, bedrock, cohere, gemini,
+    openai, responses,
+};
+
+/// What is asked before the body is read: what the path and the headers tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// What the caller speaks.
+    pub dialect: Dialect,
+    /// What is asked.
+    pub operation: Operation,
+    /// The model, where it stands in the path.
+    pub model: Option<String>,
+    /// Whether the path asks for a stream.
+    pub stream: bool,
+    /// The media type of the body, for forms.
+    pub content_type: Option<String>,
+}
+
+impl From<(Dialect, Operation)> for Asked {
+    fn from((dialect, operation): (Dialect, Operation)) -> Self {
+        Self { dialect, operation, model: None, stream: false, content_type: None }
+    }
+}
 
 /// A call as it came in.
 #[derive(Debug, Clone)]
@@ -26,8 +50,10 @@ impl Call {
     /// # Errors
     /// The body is not one JSON object in UTF-8, is nested deeper than 128 levels, or lacks what every call has.
     /// The fault names the place.
-    pub fn decode(dialect: Dialect, operation: Operation, body: Bytes) -> Result<Self, Fault> {
-        let envelope = Envelope::scan(dialect, operation, &body)?;
+    pub fn decode(asked: impl Into<Asked>, body: Bytes) -> Result<Self, Fault> {
+        let asked = asked.into();
+        let envelope = Envelope::scan(&asked, &body)?;
+        let (dialect, operation) = (asked.dialect, asked.operation);
         Ok(Self { dialect, operation, envelope, body, created: 0 })
     }
 
@@ -44,12 +70,16 @@ impl Call {
     /// # Errors
     /// A field has the wrong shape (named in `param`), or the operation has no canonical form.
     pub fn request(&self) -> Result<Request, Fault> {
-        match (self.operation, self.dialect) {
-            (Operation::Chat, Dialect::OpenAi) => openai::request::decode(&self.body),
-            (Operation::Chat, Dialect::Anthropic) => anthropic::request::decode(&self.body),
-            (Operation::Embeddings, _) => {
-                Err(Fault::unsupported("embeddings exist only in the OpenAI dialect"))
-            }
+        if !matches!(self.operation, Operation::Chat | Operation::CountTokens) {
+            return Err(Fault::unsupported("this operation passes through to its own dialect only"));
+        }
+        match self.dialect {
+            Dialect::OpenAi => openai::request::decode(&self.body),
+            Dialect::Responses => responses::request::decode(&self.body),
+            Dialect::Anthropic => anthropic::request::decode(&self.body),
+            Dialect::Gemini => gemini::request::decode(&self.body, &self.envelope),
+            Dialect::Bedrock => bedrock::request::decode(&self.body, &self.envelope),
+            Dialect::Cohere => cohere::request::decode(&self.body),
         }
     }
 }
@@ -82,6 +112,28 @@ impl MaxTokensField {
     }
 }
 
+/// Where a dialect is hosted, when that changes its paths or its wrapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Platform<'a> {
+    /// At its own vendor, or at a server that does as the vendor does.
+    #[default]
+    Direct,
+    /// Azure OpenAI: models are deployments, unless the version is `v1`.
+    Azure {
+        /// As in `api-version`.
+        api_version: &'a str,
+    },
+    /// Vertex AI.
+    Vertex {
+        /// The Google Cloud project.
+        project: &'a str,
+        /// The region, or `global`.
+        location: &'a str,
+    },
+    /// Bedrock's InvokeModel, for models that keep their own dialect there.
+    Bedrock,
+}
+
 /// What is known about where the call goes.
 #[derive(Debug, Clone, Copy)]
 pub struct TargetShape<'a> {
@@ -97,6 +149,10 @@ pub struct TargetShape<'a> {
     pub reasoning: Option<bool>,
     /// What to do with a field that the target has no word for.
     pub on_unsupported: OnUnsupported,
+    /// Where the dialect is hosted.
+    pub platform: Platform<'a>,
+    /// How the provider differs from its dialect.
+    pub quirks: Option<&'a Quirks>,
 }
 
 impl<'a> TargetShape<'a> {
@@ -110,7 +166,20 @@ impl<'a> TargetShape<'a> {
             max_tokens_field: None,
             reasoning: None,
             on_unsupported: OnUnsupported::Refuse,
+            platform: Platform::Direct,
+            quirks: None,
         }
+    }
+
+    /// How the answer will come.
+    #[must_use]
+    pub fn wire(&self) -> Wire {
+        let framing = match (self.dialect, self.platform) {
+            (Dialect::Bedrock, _) => Framing::AwsEvents,
+            (_, Platform::Bedrock) => Framing::AwsChunks,
+            _ => Framing::Sse,
+        };
+        Wire { dialect: self.dialect, framing }
     }
 }
 

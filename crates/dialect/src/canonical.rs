@@ -3,7 +3,7 @@
 //! What the canonical form has no word for is kept in `extra` (in the words of the dialect it came from), so that
 //! going back to that dialect loses nothing. It must not know how any dialect writes things.
 
-use crate::{Dialect, Fault, StopReason, Usage};
+use crate::{Dialect, Fault, StopReason, Usage, signature::Signature};
 
 /// A JSON value kept as it was written: key order and number formats matter to models and to callers.
 #[derive(Debug, Clone)]
@@ -67,6 +67,20 @@ pub struct Request {
     pub top_p: Option<f64>,
     /// Sampling among the k likeliest.
     pub top_k: Option<u64>,
+    /// Makes sampling repeatable where the provider can.
+    pub seed: Option<i64>,
+    /// Lowers the odds of what was said often.
+    pub frequency_penalty: Option<f64>,
+    /// Lowers the odds of what was said at all.
+    pub presence_penalty: Option<f64>,
+    /// Whether the odds of each token are told.
+    pub logprobs: Option<Logprobs>,
+    /// How many answers to give.
+    pub n: Option<u32>,
+    /// Speed against price, in the words of the origin.
+    pub service_tier: Option<String>,
+    /// The caller's own labels, an object of strings.
+    pub metadata: Option<Json>,
     /// The form of the answer.
     pub format: Option<OutputFormat>,
     /// How much to reason first.
@@ -79,6 +93,15 @@ pub struct Request {
     pub stream: bool,
     /// Everything else.
     pub extra: Extra,
+}
+
+/// Whether and how the odds of tokens are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Logprobs {
+    /// Whether they are told.
+    pub enabled: bool,
+    /// How many alternatives for each token.
+    pub top: Option<u32>,
 }
 
 /// Who speaks.
@@ -112,14 +135,35 @@ pub struct Part {
     pub body: PartBody,
     /// A cache mark, in Anthropic's words.
     pub cache: Option<Json>,
+    /// The seal a provider put on a piece that is not reasoning, as Gemini does on calls of tools.
+    pub signature: Option<Signature>,
+    /// What a text rests on.
+    pub citations: Vec<Citation>,
     /// Everything else.
     pub extra: Extra,
 }
 
 impl From<PartBody> for Part {
     fn from(body: PartBody) -> Self {
-        Self { body, cache: None, extra: Extra::new() }
+        Self { body, cache: None, signature: None, citations: Vec::new(), extra: Extra::new() }
     }
+}
+
+/// What a text rests on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Citation {
+    /// The words that rest on it: first and one past the last character of the text of the part, where told.
+    pub span: Option<(u64, u64)>,
+    /// Where it can be read.
+    pub url: Option<String>,
+    /// Its name.
+    pub title: Option<String>,
+    /// The words cited.
+    pub quote: Option<String>,
+    /// The file or document, in the provider's words.
+    pub file: Option<String>,
+    /// The whole citation as the dialect `by` wrote it.
+    pub native: Option<(Dialect, Json)>,
 }
 
 /// The kinds of pieces.
@@ -131,14 +175,18 @@ pub enum PartBody {
     Image { source: Source, detail: Option<String> },
     /// A document.
     Document { source: Source, name: Option<String> },
+    /// Sound.
+    Audio { source: Source },
+    /// Moving pictures.
+    Video { source: Source },
     /// The model calls a tool. `arguments` is JSON text as the model wrote it, possibly broken.
     ToolCall { id: String, name: String, arguments: String },
     /// What a tool gave back.
     ToolResult { id: String, content: Vec<Part>, is_error: bool },
     /// Reasoning shown to the caller; without a signature it cannot be replayed to Anthropic.
-    Thinking { text: String, signature: Option<String> },
-    /// Reasoning hidden from the caller.
-    RedactedThinking { data: String },
+    Thinking { text: String, signature: Option<Signature> },
+    /// Reasoning hidden from the caller, sealed.
+    RedactedThinking { data: Signature },
     /// The model declines, in words.
     Refusal(String),
     /// A piece only its own dialect understands, whole.
@@ -224,6 +272,19 @@ pub struct Answer {
     pub model: String,
     /// Unix seconds, where the dialect tells.
     pub created: Option<u64>,
+    /// What was said: one choice, or several when `n` asked for them. Never empty.
+    pub choices: Vec<Choice>,
+    /// What it used.
+    pub usage: Option<Usage>,
+    /// The tier that served it, in the provider's words.
+    pub service_tier: Option<String>,
+    /// Everything else, in the words of the dialect it came from.
+    pub extra: Extra,
+}
+
+/// One of the answers to a call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
     /// What was said.
     pub parts: Vec<Part>,
     /// Why it ended.
@@ -232,8 +293,16 @@ pub struct Answer {
     pub native_stop: Option<String>,
     /// The stop sequence that ended it.
     pub stop_sequence: Option<String>,
-    /// What it used.
-    pub usage: Option<Usage>,
+    /// The odds of its tokens, in OpenAI's words.
+    pub logprobs: Option<Json>,
+}
+
+impl Answer {
+    /// The first choice.
+    #[must_use]
+    pub fn first(&self) -> Option<&Choice> {
+        self.choices.first()
+    }
 }
 
 /// A step of a streamed answer. Only tool calls may interleave, so only they carry an index.
@@ -241,18 +310,24 @@ pub struct Answer {
 pub enum Event {
     /// The first event, once.
     Start { id: String, model: String, created: Option<u64>, usage: Option<Usage> },
+    /// What follows belongs to this choice, until the next such event; the first one is 0.
+    Choice(u32),
     /// More text.
     Text(String),
+    /// What the text so far rests on.
+    Citation(Citation),
+    /// The odds of the tokens of the text before, in OpenAI's words: an array of tokens.
+    Logprobs(Json),
     /// More reasoning.
     Thinking(String),
     /// More of the signature of the reasoning so far.
-    Signature(String),
+    Signature(Signature),
     /// A whole piece of hidden reasoning.
-    RedactedThinking(String),
+    RedactedThinking(Signature),
     /// More words of declining.
     Refusal(String),
     /// A tool call begins; indexes count tool calls from 0.
-    ToolStart { index: u32, id: String, name: String },
+    ToolStart { index: u32, id: String, name: String, signature: Option<Signature> },
     /// More of its arguments.
     ToolArguments { index: u32, fragment: String },
     /// The piece that was open is complete.
@@ -261,6 +336,10 @@ pub enum Event {
     Usage(Usage),
     /// Why it ends.
     Stop { reason: StopReason, native: Option<String>, sequence: Option<String> },
+    /// The tier that serves it, in the provider's words.
+    ServiceTier(String),
+    /// An event or a piece that nobody here knows, skipped and counted.
+    Unknown,
     /// Still alive.
     Ping,
     /// The provider's last word.

@@ -5,7 +5,7 @@
 //! case, which some servers take for the same.
 
 use crate::{
-    Dialect, Fault, Operation,
+    Asked, Dialect, Fault, Operation,
     scan::{ScanError, Scanner, Span, Text, Token},
 };
 
@@ -67,7 +67,8 @@ const FIELDS: [&str; 13] = [
 ];
 
 impl Envelope {
-    pub(crate) fn scan(dialect: Dialect, operation: Operation, body: &[u8]) -> Result<Self, Fault> {
+    pub(crate) fn scan(asked: &Asked, body: &[u8]) -> Result<Self, Fault> {
+        let (dialect, operation) = (asked.dialect, asked.operation);
         if let Err(error) = std::str::from_utf8(body) {
             return Err(Fault::invalid(format!("the body is not UTF-8 at byte {}", error.valid_up_to())));
         }
@@ -79,14 +80,29 @@ impl Envelope {
             dialect,
         };
         reader.read()?;
-        let needed = if operation == Operation::Embeddings { "input" } else { "messages" };
+        if let Some(model) = &asked.model {
+            reader.envelope.model.clone_from(model);
+        }
+        reader.envelope.stream |= asked.stream;
         if reader.envelope.model.is_empty() {
             return Err(Fault::invalid("`model` is missing or empty").at("model"));
         }
-        if !reader.has_seen(needed) {
+        if let Some(needed) = needed(dialect, operation).filter(|needed| !reader.has_seen(needed)) {
             return Err(Fault::invalid(format!("`{needed}` is missing")).at(needed));
         }
         Ok(reader.envelope)
+    }
+}
+
+/// The field without which a call says nothing.
+fn needed(dialect: Dialect, operation: Operation) -> Option<&'static str> {
+    match (operation, dialect) {
+        (
+            Operation::Chat | Operation::CountTokens,
+            Dialect::OpenAi | Dialect::Anthropic | Dialect::Cohere,
+        ) => Some("messages"),
+        (Operation::Embeddings, Dialect::OpenAi) => Some("input"),
+        _ => None,
     }
 }
 

@@ -9,7 +9,7 @@ use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
 
-use crate::{Dialect, anthropic, openai, scan::ScanError};
+use crate::{Dialect, anthropic, bedrock, cohere, gemini, openai, scan::ScanError};
 
 pub use classify::decode_fault;
 pub(crate) use classify::{decode_in_band, sanitise};
@@ -125,8 +125,11 @@ pub struct ErrorShape<'a> {
 #[must_use]
 pub fn encode_error(dialect: Dialect, error: &ErrorShape<'_>) -> Bytes {
     match dialect {
-        Dialect::OpenAi => openai::error::encode(error),
+        Dialect::OpenAi | Dialect::Responses => openai::error::encode(error),
         Dialect::Anthropic => anthropic::error::encode(error),
+        Dialect::Gemini => gemini::error::encode(error),
+        Dialect::Bedrock => bedrock::error::encode(error),
+        Dialect::Cohere => cohere::error::encode(error),
     }
     .into()
 }

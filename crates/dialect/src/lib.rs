@@ -1,4 +1,5 @@
-//! How callers and providers speak: OpenAI and Anthropic, each to and from one canonical form.
+//! How callers and providers speak: OpenAI chat and responses, Anthropic, Gemini, Bedrock and Cohere, each to and from one
+//! canonical form.
 //!
 //! A call comes in as bytes ([`Call`]), goes out as bytes ([`encode_call`]), and its answer comes back through
 //! [`relay_answer`] or, streamed, through [`Relay`]. When both sides speak the same dialect the bytes pass
@@ -8,35 +9,45 @@
 //! Deliberately absent: I/O, clocks, randomness, tokenizers, and any knowledge of policy or of who calls.
 
 mod anthropic;
+mod bedrock;
 mod call;
 mod canonical;
 mod civil;
+mod cohere;
+mod endpoint;
 mod envelope;
 mod fault;
+mod gemini;
 mod json;
 mod limits;
 mod losses;
 mod models;
 mod openai;
 mod outbound;
+mod quirks;
 mod relay;
+mod responses;
 mod scan;
+mod signature;
 mod sse;
 mod stop;
 mod usage;
 mod whole;
 
-pub use call::{Call, MaxTokensField, OnUnsupported, Outbound, TargetShape};
+pub use call::{Asked, Call, MaxTokensField, OnUnsupported, Outbound, Platform, TargetShape};
 pub use canonical::{
-    Answer, Event, Extra, Json, Message, OutputFormat, Part, PartBody, Reasoning, Request, Role, Source,
-    Tool, ToolBody, ToolChoice,
+    Answer, Choice, Citation, Event, Extra, Json, Logprobs, Message, OutputFormat, Part, PartBody, Reasoning,
+    Request, Role, Source, Tool, ToolBody, ToolChoice,
 };
+pub use endpoint::endpoint;
 pub use envelope::Envelope;
 pub use fault::{ErrorShape, Fault, FaultClass, decode_fault, encode_error};
 pub use limits::{Limit, LimitState, limit_headers};
 pub use models::{ModelEntry, encode_model, encode_models};
 pub use outbound::{encode_call, encode_request};
-pub use relay::Relay;
+pub use quirks::{Clamp, Quirks, StreamUsage};
+pub use relay::{Framing, Relay, Wire};
+pub use signature::Signature;
 pub use stop::StopReason;
 pub use usage::{Usage, estimate_tokens};
 pub use whole::{Summary, relay_answer};
@@ -44,20 +55,42 @@ pub use whole::{Summary, relay_answer};
 /// A way of speaking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dialect {
-    /// OpenAI chat completions, embeddings and models, and everything compatible with them.
+    /// OpenAI chat completions, embeddings, images, audio and models, and everything compatible with them.
     OpenAi,
+    /// OpenAI responses. Errors, headers and everything but the chat itself are as in [`Dialect::OpenAi`].
+    Responses,
     /// Anthropic messages and models.
     Anthropic,
+    /// Google's Gemini API, and Vertex AI's Gemini models.
+    Gemini,
+    /// AWS Bedrock's Converse.
+    Bedrock,
+    /// Cohere's chat, embed and rerank, version 2.
+    Cohere,
 }
 
 impl Dialect {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::OpenAi, Self::Responses, Self::Anthropic, Self::Gemini, Self::Bedrock, Self::Cohere];
+
     /// The stable name, as it is authored in policy.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::OpenAi => "openai",
+            Self::Responses => "responses",
             Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+            Self::Bedrock => "bedrock",
+            Self::Cohere => "cohere",
         }
+    }
+
+    /// The dialect of a name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dialect| dialect.as_str() == name)
     }
 }
 
@@ -70,22 +103,35 @@ impl std::fmt::Display for Dialect {
 /// What is asked of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// `/v1/chat/completions` or `/v1/messages`.
+    /// A conversation.
     Chat,
-    /// `/v1/embeddings`.
+    /// How many tokens a conversation has.
+    CountTokens,
+    /// Vectors for texts.
     Embeddings,
+    /// Documents in the order of their relevance.
+    Rerank,
+    /// Pictures from words.
+    ImageGeneration,
+    /// Pictures from pictures.
+    ImageEdit,
+    /// Speech to text.
+    Transcription,
+    /// Speech to English text.
+    AudioTranslation,
+    /// Text to speech.
+    Speech,
+    /// Whether a text is harmful.
+    Moderation,
+    /// Anything else of a provider's, passed through.
+    Native,
 }
 
-/// Where an operation lives below a provider's base URL.
-///
-/// Anthropic has no embeddings; [`encode_call`] refuses them before the path matters.
-#[must_use]
-pub fn path(dialect: Dialect, operation: Operation) -> &'static str {
-    match (dialect, operation) {
-        (Dialect::OpenAi, Operation::Chat) => "/chat/completions",
-        (Dialect::OpenAi, Operation::Embeddings) => "/embeddings",
-        (Dialect::Anthropic, Operation::Chat) => "/v1/messages",
-        (Dialect::Anthropic, Operation::Embeddings) => "/v1/embeddings",
+impl Operation {
+    /// Whether the bytes pass through as they are, to a provider of the caller's dialect only.
+    #[must_use]
+    pub fn is_raw(self) -> bool {
+        !matches!(self, Self::Chat | Self::CountTokens | Self::Embeddings | Self::Rerank)
     }
 }
 
@@ -93,8 +139,11 @@ pub fn path(dialect: Dialect, operation: Operation) -> &'static str {
 #[must_use]
 pub fn credential_header(dialect: Dialect) -> (&'static str, &'static str) {
     match dialect {
-        Dialect::OpenAi => ("authorization", "Bearer "),
+        Dialect::OpenAi | Dialect::Responses | Dialect::Bedrock | Dialect::Cohere => {
+            ("authorization", "Bearer ")
+        }
         Dialect::Anthropic => ("x-api-key", ""),
+        Dialect::Gemini => ("x-goog-api-key", ""),
     }
 }
 
@@ -102,8 +151,8 @@ pub fn credential_header(dialect: Dialect) -> (&'static str, &'static str) {
 #[must_use]
 pub fn fixed_headers(dialect: Dialect) -> &'static [(&'static str, &'static str)] {
     match dialect {
-        Dialect::OpenAi => &[],
         Dialect::Anthropic => &[("anthropic-version", "2023-06-01")],
+        _ => &[],
     }
 }
 
@@ -111,7 +160,8 @@ pub fn fixed_headers(dialect: Dialect) -> &'static [(&'static str, &'static str)
 #[must_use]
 pub fn forwarded_headers(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
-        Dialect::OpenAi => &["openai-beta"],
+        Dialect::OpenAi | Dialect::Responses => &["openai-beta"],
         Dialect::Anthropic => &["anthropic-beta", "anthropic-version"],
+        Dialect::Gemini | Dialect::Bedrock | Dialect::Cohere => &[],
     }
 }

@@ -30,7 +30,8 @@ pub struct LimitState {
 #[must_use]
 pub fn limit_headers(dialect: Dialect, state: &LimitState, now_unix_ms: u64) -> Vec<(&'static str, String)> {
     let names: [[&'static str; 3]; 2] = match dialect {
-        Dialect::OpenAi => [
+        // The others' SDKs read no such headers; the best known ones stand in.
+        Dialect::OpenAi | Dialect::Responses | Dialect::Gemini | Dialect::Bedrock | Dialect::Cohere => [
             ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"],
             ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"],
         ],
@@ -53,11 +54,11 @@ pub fn limit_headers(dialect: Dialect, state: &LimitState, now_unix_ms: u64) -> 
     {
         let Some(limit) = limit else { continue };
         let reset = match dialect {
-            Dialect::OpenAi => civil::format_duration(limit.reset),
             Dialect::Anthropic => {
                 let millis = u64::try_from(limit.reset.as_millis()).unwrap_or(u64::MAX);
                 civil::rfc3339(now_unix_ms.saturating_add(millis).div_ceil(1_000))
             }
+            _ => civil::format_duration(limit.reset),
         };
         headers.push((limit_name, limit.limit.to_string()));
         headers.push((remaining_name, limit.remaining.to_string()));

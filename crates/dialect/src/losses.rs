@@ -5,9 +5,9 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::{
-    Dialect, Fault, OnUnsupported, TargetShape, anthropic,
-    canonical::{Extra, Json},
-    openai,
+    Dialect, Fault, OnUnsupported, TargetShape, anthropic, bedrock,
+    canonical::{Extra, Json, Logprobs, Request},
+    cohere, gemini, openai, responses,
 };
 
 /// What is lost when a field without a canonical word is left out.
@@ -97,9 +97,55 @@ impl Losses {
     fn loss(&self, name: &str, value: &Json) -> Loss {
         match self.origin {
             Dialect::OpenAi => openai::request::loss(name, value.text()),
+            Dialect::Responses => responses::request::loss(name, value.text()),
             Dialect::Anthropic => anthropic::request::loss(name, value.text()),
+            Dialect::Gemini => gemini::request::loss(name, value.text()),
+            Dialect::Bedrock => bedrock::request::loss(name, value.text()),
+            Dialect::Cohere => cohere::request::loss(name, value.text()),
         }
     }
+}
+
+/// Which of the options that not every dialect has a target takes.
+#[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "a list of independent facts about a dialect")]
+pub(crate) struct Takes {
+    pub(crate) seed: bool,
+    pub(crate) penalties: bool,
+    pub(crate) logprobs: bool,
+    pub(crate) n: bool,
+    pub(crate) metadata: bool,
+    pub(crate) service_tier: bool,
+}
+
+/// Refuses or leaves out the options that the target does not take. What asks for the usual loses nothing.
+pub(crate) fn fit_options(request: &mut Request, takes: Takes, losses: &mut Losses) -> Result<(), Fault> {
+    const WHY: &str = "there is no word for it";
+    if !takes.seed && request.seed.take().is_some() {
+        losses.refuse("seed", WHY)?;
+    }
+    if !takes.penalties {
+        if request.frequency_penalty.take().is_some_and(|penalty| penalty != 0.0) {
+            losses.refuse("frequency_penalty", WHY)?;
+        }
+        if request.presence_penalty.take().is_some_and(|penalty| penalty != 0.0) {
+            losses.refuse("presence_penalty", WHY)?;
+        }
+    }
+    let asks = |logprobs: Logprobs| logprobs.enabled || logprobs.top.is_some_and(|top| top > 0);
+    if !takes.logprobs && request.logprobs.take().is_some_and(asks) {
+        losses.refuse("logprobs", WHY)?;
+    }
+    if !takes.n && request.n.take().is_some_and(|n| n != 1) {
+        losses.refuse("n", "one answer is given")?;
+    }
+    if !takes.metadata && request.metadata.take().is_some_and(|metadata| metadata.text() != "{}") {
+        losses.drop("metadata");
+    }
+    if !takes.service_tier && request.service_tier.take().is_some() {
+        losses.drop("service_tier");
+    }
+    Ok(())
 }
 
 /// The longest id of a tool call that every provider takes.

@@ -20,7 +20,7 @@ pub struct ModelEntry {
 #[must_use]
 pub fn encode_models(dialect: Dialect, models: &[ModelEntry]) -> Bytes {
     object(|w| {
-        if dialect == Dialect::OpenAi {
+        if dialect != Dialect::Anthropic {
             w.string("object", "list");
         }
         w.array("data", |data| {
@@ -45,7 +45,7 @@ pub fn encode_model(dialect: Dialect, model: &ModelEntry) -> Bytes {
 
 fn write_model(dialect: Dialect, model: &ModelEntry, w: &mut ObjectWriter<'_>) {
     match dialect {
-        Dialect::OpenAi => {
+        Dialect::OpenAi | Dialect::Responses | Dialect::Gemini | Dialect::Bedrock | Dialect::Cohere => {
             w.string("id", &model.name);
             w.string("object", "model");
             w.number("created", model.created);

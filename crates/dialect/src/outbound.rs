@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use crate::{
-    Call, Dialect, Fault, MaxTokensField, Operation, Outbound, Request, TargetShape, anthropic,
-    envelope::Places, losses::Losses, openai, scan::Span,
+    Call, Dialect, Fault, MaxTokensField, Operation, Outbound, Request, TargetShape, anthropic, bedrock,
+    cohere, envelope::Places, gemini, losses::Losses, openai, responses, scan::Span,
 };
 
 /// Writes a call for a target.
@@ -31,7 +31,11 @@ pub fn encode_request(request: Request, target: &TargetShape<'_>) -> Result<Outb
     let mut losses = Losses::new(request.origin, target);
     let body = match target.dialect {
         Dialect::OpenAi => openai::write::write(request, target, &mut losses)?,
+        Dialect::Responses => responses::write::write(request, target, &mut losses)?,
         Dialect::Anthropic => anthropic::write::write(request, target, &mut losses)?,
+        Dialect::Gemini => gemini::write::write(request, target, &mut losses)?,
+        Dialect::Bedrock => bedrock::write::write(request, target, &mut losses)?,
+        Dialect::Cohere => cohere::write::write(request, target, &mut losses)?,
     };
     Ok(Outbound { body: body.into(), dropped: losses.dropped, defaulted: losses.defaulted })
 }

@@ -8,7 +8,7 @@ mod translate;
 
 use bytes::Bytes;
 
-use crate::{Call, Dialect, ErrorShape, Fault, Summary, encode_error, sse};
+use crate::{Call, Dialect, ErrorShape, Event, Fault, Summary, encode_error, sse};
 
 use pass::Pass;
 use translate::Translate;
@@ -26,14 +26,58 @@ enum Road {
     Translate(Box<Translate>),
 }
 
+/// How an answer comes from a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wire {
+    /// What the provider speaks.
+    pub dialect: Dialect,
+    /// How its streams are cut into records.
+    pub framing: Framing,
+}
+
+impl From<Dialect> for Wire {
+    /// The dialect at its own vendor.
+    fn from(dialect: Dialect) -> Self {
+        let framing = if dialect == Dialect::Bedrock { Framing::AwsEvents } else { Framing::Sse };
+        Self { dialect, framing }
+    }
+}
+
+/// How a stream is cut into records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// Server-sent events.
+    Sse,
+    /// AWS's binary event stream, an event a message.
+    AwsEvents,
+    /// AWS's binary event stream around records of another dialect, as InvokeModel has it.
+    AwsChunks,
+}
+
+/// Reads the records of a provider's stream.
+pub(crate) trait Decode: std::fmt::Debug + Send {
+    /// Reads the data of one record; `name` is the event's, empty when it has none.
+    fn push(&mut self, name: &[u8], data: &[u8], events: &mut Vec<Event>) -> Result<(), Fault>;
+
+    /// The stream has ended; true when the answer was whole.
+    fn finish(&mut self, events: &mut Vec<Event>) -> bool;
+}
+
+/// Writes events as the caller's stream.
+pub(crate) trait Encode: std::fmt::Debug + Send {
+    /// Writes one event.
+    fn encode(&mut self, event: Event, out: &mut Vec<u8>) -> Result<(), Fault>;
+}
+
 impl Relay {
     /// A relay for the answer to a call.
     #[must_use]
-    pub fn new(call: &Call, upstream: Dialect) -> Self {
-        let road = if call.dialect == upstream {
+    pub fn new(call: &Call, upstream: impl Into<Wire>) -> Self {
+        let wire = upstream.into();
+        let road = if call.dialect == wire.dialect && wire.framing == Framing::Sse {
             Road::Pass(Pass::new(call))
         } else {
-            Road::Translate(Box::new(Translate::new(call, upstream)))
+            Road::Translate(Box::new(Translate::new(call, wire)))
         };
         Self { caller: call.dialect, road }
     }
@@ -85,8 +129,8 @@ impl Relay {
             return;
         }
         let event = match self.caller {
-            Dialect::OpenAi => None,
-            Dialect::Anthropic => Some("error"),
+            Dialect::Anthropic | Dialect::Responses => Some("error"),
+            Dialect::OpenAi | Dialect::Gemini | Dialect::Bedrock | Dialect::Cohere => None,
         };
         let mut record = Vec::new();
         sse::write(&mut record, event, &encode_error(self.caller, error));

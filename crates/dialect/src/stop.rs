@@ -26,20 +26,98 @@ pub enum StopReason {
     Failed,
 }
 
-/// The table. The first line that fits wins, in both directions.
-const TABLE: &[(StopReason, &str, &str)] = &[
-    (StopReason::End, "stop", "end_turn"),
-    (StopReason::Length, "length", "max_tokens"),
-    (StopReason::ToolUse, "tool_calls", "tool_use"),
-    (StopReason::Refusal, "content_filter", "refusal"),
-    (StopReason::StopSequence, "stop", "stop_sequence"),
-    (StopReason::ContextWindow, "length", "model_context_window_exceeded"),
-    (StopReason::Pause, "stop", "pause_turn"),
-    (StopReason::Failed, "error", "error"),
-    (StopReason::ToolUse, "function_call", "tool_use"),
-    (StopReason::Length, "model_length", "max_tokens"),
-    (StopReason::Failed, "timeout", "error"),
-];
+/// The words of a dialect. The first line that fits wins, in both directions.
+fn words(dialect: Dialect) -> &'static [(StopReason, &'static str)] {
+    use StopReason::{ContextWindow, End, Failed, Length, Pause, Refusal, StopSequence, ToolUse};
+    match dialect {
+        Dialect::OpenAi => &[
+            (End, "stop"),
+            (Length, "length"),
+            (ToolUse, "tool_calls"),
+            (Refusal, "content_filter"),
+            (StopSequence, "stop"),
+            (ContextWindow, "length"),
+            (Pause, "stop"),
+            (Failed, "error"),
+            (ToolUse, "function_call"),
+            (Length, "model_length"),
+            (Failed, "timeout"),
+        ],
+        Dialect::Responses => &[
+            (End, "completed"),
+            (Length, "max_output_tokens"),
+            (Refusal, "content_filter"),
+            (Failed, "failed"),
+            (ToolUse, "completed"),
+            (StopSequence, "completed"),
+            (ContextWindow, "max_output_tokens"),
+            (Pause, "completed"),
+            (Failed, "cancelled"),
+        ],
+        Dialect::Anthropic => &[
+            (End, "end_turn"),
+            (Length, "max_tokens"),
+            (ToolUse, "tool_use"),
+            (Refusal, "refusal"),
+            (StopSequence, "stop_sequence"),
+            (ContextWindow, "model_context_window_exceeded"),
+            (Pause, "pause_turn"),
+            (Failed, "error"),
+        ],
+        Dialect::Gemini => &[
+            (End, "STOP"),
+            (Length, "MAX_TOKENS"),
+            (Refusal, "SAFETY"),
+            (ToolUse, "STOP"),
+            (StopSequence, "STOP"),
+            (ContextWindow, "MAX_TOKENS"),
+            (Pause, "STOP"),
+            (Failed, "OTHER"),
+            (Refusal, "RECITATION"),
+            (Refusal, "LANGUAGE"),
+            (Refusal, "BLOCKLIST"),
+            (Refusal, "PROHIBITED_CONTENT"),
+            (Refusal, "SPII"),
+            (Refusal, "MODEL_ARMOR"),
+            (Refusal, "IMAGE_SAFETY"),
+            (Refusal, "IMAGE_PROHIBITED_CONTENT"),
+            (Refusal, "IMAGE_RECITATION"),
+            (Failed, "MALFORMED_FUNCTION_CALL"),
+            (Failed, "UNEXPECTED_TOOL_CALL"),
+            (Failed, "TOO_MANY_TOOL_CALLS"),
+            (Failed, "MISSING_THOUGHT_SIGNATURE"),
+            (Failed, "MALFORMED_RESPONSE"),
+            (Failed, "NO_IMAGE"),
+            (Failed, "IMAGE_OTHER"),
+            (Pause, "CONTINUATION"),
+            (Refusal, "ESCALATION"),
+        ],
+        Dialect::Bedrock => &[
+            (End, "end_turn"),
+            (Length, "max_tokens"),
+            (ToolUse, "tool_use"),
+            (Refusal, "content_filtered"),
+            (StopSequence, "stop_sequence"),
+            (ContextWindow, "model_context_window_exceeded"),
+            (Pause, "end_turn"),
+            (Failed, "malformed_model_output"),
+            (Refusal, "guardrail_intervened"),
+            (Failed, "malformed_tool_use"),
+        ],
+        Dialect::Cohere => &[
+            (End, "COMPLETE"),
+            (Length, "MAX_TOKENS"),
+            (ToolUse, "TOOL_CALL"),
+            (StopSequence, "STOP_SEQUENCE"),
+            (Refusal, "ERROR_TOXIC"),
+            (ContextWindow, "MAX_TOKENS"),
+            (Pause, "COMPLETE"),
+            (Failed, "ERROR"),
+            (Length, "ERROR_LIMIT"),
+            (Failed, "TIMEOUT"),
+        ],
+    }
+}
 
 /// Words inside an unknown reason that tell what it must mean. A block is looked for first.
 const HINTS: &[(StopReason, &[&str])] = &[
@@ -55,11 +133,8 @@ impl StopReason {
     /// Reads a dialect's word. The second value is that word when the reason alone would not give it back.
     #[must_use]
     pub fn decode(dialect: Dialect, word: &str) -> (Self, Option<String>) {
-        let known = TABLE.iter().find(|(_, openai, anthropic)| match dialect {
-            Dialect::OpenAi => *openai == word,
-            Dialect::Anthropic => *anthropic == word,
-        });
-        let reason = known.map_or_else(|| Self::guess(word), |(reason, _, _)| *reason);
+        let known = words(dialect).iter().find(|(_, known)| *known == word);
+        let reason = known.map_or_else(|| Self::guess(word), |(reason, _)| *reason);
         let native = (reason.encode(dialect) != word).then(|| word.to_owned());
         (reason, native)
     }
@@ -67,13 +142,8 @@ impl StopReason {
     /// The dialect's word.
     #[must_use]
     pub fn encode(self, dialect: Dialect) -> &'static str {
-        let line = TABLE.iter().find(|(reason, _, _)| *reason == self);
-        match (dialect, line) {
-            (Dialect::OpenAi, Some((_, openai, _))) => openai,
-            (Dialect::Anthropic, Some((_, _, anthropic))) => anthropic,
-            (Dialect::OpenAi, None) => "stop",
-            (Dialect::Anthropic, None) => "end_turn",
-        }
+        let known = words(dialect).iter().find(|(reason, _)| *reason == self);
+        known.map_or("stop", |(_, word)| word)
     }
 
     /// A stable name for records and metrics.

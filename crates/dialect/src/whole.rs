@@ -5,10 +5,12 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use crate::{
-    Call, Dialect, Fault, Operation, StopReason, Usage, anthropic,
+    Answer, Call, Dialect, Fault, Operation, Part, PartBody, StopReason, Usage, Wire, anthropic, bedrock,
+    cohere,
     fault::{decode_in_band, garbage},
-    openai,
+    gemini, openai,
     relay::failed,
+    responses,
 };
 
 /// What is known of an answer, whole or so far.
@@ -24,29 +26,77 @@ pub struct Summary {
     pub upstream_model: Option<String>,
     /// Whether the answer came to its proper end.
     pub complete: bool,
+    /// The tier that served it, in the provider's words.
+    pub service_tier: Option<String>,
+    /// Events and pieces that nobody here knew.
+    pub unknown: u32,
 }
 
 /// Passes a whole answer on.
 ///
 /// # Errors
 /// The answer is an error hidden in a success, or no answer at all.
-pub fn relay_answer(call: &Call, upstream: Dialect, body: Bytes) -> Result<(Bytes, Summary), Fault> {
-    let summary = match upstream {
-        Dialect::OpenAi => openai_summary(call, &body)?,
-        Dialect::Anthropic => anthropic_summary(&body)?,
+pub fn relay_answer(call: &Call, upstream: impl Into<Wire>, body: Bytes) -> Result<(Bytes, Summary), Fault> {
+    let upstream = upstream.into().dialect;
+    let known = match upstream {
+        Dialect::OpenAi => Some(openai_summary(call, &body)?),
+        Dialect::Anthropic => Some(anthropic_summary(&body)?),
+        Dialect::Responses | Dialect::Gemini | Dialect::Bedrock | Dialect::Cohere => None,
     };
-    if call.dialect == upstream {
+    if let Some(summary) = known.clone()
+        && call.dialect == upstream
+    {
         return Ok((body, summary));
     }
     let answer = match upstream {
         Dialect::OpenAi => openai::answer::decode(&body)?,
+        Dialect::Responses => responses::answer::decode(&body)?,
         Dialect::Anthropic => anthropic::answer::decode(&body)?,
+        Dialect::Gemini => gemini::answer::decode(&body)?,
+        Dialect::Bedrock => bedrock::answer::decode(&body)?,
+        Dialect::Cohere => cohere::answer::decode(&body)?,
     };
+    let summary = match known {
+        Some(summary) => summary,
+        None => told(&answer)?,
+    };
+    if call.dialect == upstream {
+        return Ok((body, summary));
+    }
     let body = match call.dialect {
         Dialect::OpenAi => openai::answer::encode(&answer, call.created),
+        Dialect::Responses => responses::answer::encode(&answer, call)?,
         Dialect::Anthropic => anthropic::answer::encode(&answer),
+        Dialect::Gemini => gemini::answer::encode(&answer, call)?,
+        Dialect::Bedrock => bedrock::answer::encode(&answer, call)?,
+        Dialect::Cohere => cohere::answer::encode(&answer, call)?,
     };
     Ok((body.into(), summary))
+}
+
+/// What accounting needs of an answer that was read whole.
+fn told(answer: &Answer) -> Result<Summary, Fault> {
+    let Some(first) = answer.first() else {
+        return Err(Fault::bad_answer("invalid_answer", "the provider's answer has no content"));
+    };
+    if first.stop == StopReason::Failed {
+        return Err(failed(first.native_stop.as_deref().unwrap_or("error")));
+    }
+    let parts = answer.choices.iter().flat_map(|choice| &choice.parts);
+    let length = |part: &Part| match &part.body {
+        PartBody::Text(text) | PartBody::Refusal(text) | PartBody::Thinking { text, .. } => text.len(),
+        PartBody::ToolCall { name, arguments, .. } => name.len() + arguments.len(),
+        _ => 0,
+    };
+    Ok(Summary {
+        usage: answer.usage,
+        stop: Some(first.stop),
+        output_chars: parts.map(|part| u64::try_from(length(part)).unwrap_or(u64::MAX)).sum(),
+        upstream_model: Some(answer.model.clone()).filter(|model| !model.is_empty()),
+        complete: true,
+        service_tier: answer.service_tier.clone(),
+        unknown: 0,
+    })
 }
 
 fn openai_summary(call: &Call, body: &[u8]) -> Result<Summary, Fault> {
@@ -57,6 +107,7 @@ fn openai_summary(call: &Call, body: &[u8]) -> Result<Summary, Fault> {
     let is_answer = match call.operation {
         Operation::Chat => probe.choices.is_some_and(|choices| choices > 0),
         Operation::Embeddings => probe.has_data,
+        _ => true,
     };
     if !is_answer {
         return Err(Fault::bad_answer("invalid_answer", "the provider's answer has no content"));
@@ -67,6 +118,7 @@ fn openai_summary(call: &Call, body: &[u8]) -> Result<Summary, Fault> {
         output_chars: probe.chars,
         upstream_model: probe.model.map(Cow::into_owned),
         complete: true,
+        ..Summary::default()
     })
 }
 
@@ -84,6 +136,7 @@ fn anthropic_summary(body: &[u8]) -> Result<Summary, Fault> {
         output_chars: probe.chars,
         upstream_model: probe.model.map(Cow::into_owned),
         complete: true,
+        ..Summary::default()
     })
 }
 

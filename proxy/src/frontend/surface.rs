@@ -57,8 +57,20 @@ impl Surface {
     pub const fn operation(&self) -> &'static str {
         match self {
             Self::Call(Dialect::OpenAi, Operation::Chat) => "chat",
+            Self::Call(Dialect::Responses, Operation::Chat) => "responses",
             Self::Call(Dialect::Anthropic, Operation::Chat) => "messages",
+            Self::Call(Dialect::Gemini, Operation::Chat) => "generate_content",
+            Self::Call(_, Operation::Chat) => "chat",
+            Self::Call(_, Operation::CountTokens) => "count_tokens",
             Self::Call(_, Operation::Embeddings) => "embeddings",
+            Self::Call(_, Operation::Rerank) => "rerank",
+            Self::Call(_, Operation::ImageGeneration) => "image_generation",
+            Self::Call(_, Operation::ImageEdit) => "image_edit",
+            Self::Call(_, Operation::Transcription) => "transcription",
+            Self::Call(_, Operation::AudioTranslation) => "audio_translation",
+            Self::Call(_, Operation::Speech) => "speech",
+            Self::Call(_, Operation::Moderation) => "moderation",
+            Self::Call(_, Operation::Native) => "native",
             Self::Models(_) | Self::Model(..) => "models",
         }
     }

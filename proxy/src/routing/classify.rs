@@ -84,7 +84,7 @@ impl Needs {
     pub(super) fn price(&self, prices: &Prices) -> i64 {
         let output = match self.operation {
             Operation::Chat => self.output.map_or(USUAL_OUTPUT, u64::from),
-            Operation::Embeddings => 0,
+            _ => 0,
         };
         prices.cost(&TokenCounts { input: self.tokens, output, ..TokenCounts::default() }).0
     }
@@ -92,8 +92,10 @@ impl Needs {
     fn modality(&self) -> &'static str {
         match self.operation {
             Operation::Embeddings => "embedding",
-            Operation::Chat if self.images > 0 => "image",
-            Operation::Chat => "text",
+            Operation::ImageGeneration | Operation::ImageEdit => "image",
+            Operation::Transcription | Operation::AudioTranslation | Operation::Speech => "audio",
+            _ if self.images > 0 => "image",
+            _ => "text",
         }
     }
 }
@@ -173,6 +175,8 @@ fn add_part(part: &Part, key: &mut Vec<u8>) {
         PartBody::ToolCall { id, .. } | PartBody::ToolResult { id, .. } => id.as_str(),
         PartBody::Image { .. }
         | PartBody::Document { .. }
+        | PartBody::Audio { .. }
+        | PartBody::Video { .. }
         | PartBody::Thinking { .. }
         | PartBody::RedactedThinking { .. }
         | PartBody::Opaque { .. } => "",

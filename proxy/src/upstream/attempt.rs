@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use dialect::{Call, Fault, Summary};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
@@ -38,6 +38,7 @@ pub(super) struct Try<'a> {
     pub(super) upstream: &'a Upstream,
     pub(super) health: &'a Arc<Health>,
     pub(super) call: &'a Call,
+    pub(super) uri: Uri,
     pub(super) body: Bytes,
     pub(super) headers: HeaderMap,
     pub(super) lane: usize,
@@ -123,7 +124,7 @@ async fn send(
     };
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = one.upstream.uri(one.call.operation);
+    *request.uri_mut() = one.uri.clone();
     *request.headers_mut() = headers;
     // The provider's own limit is the connector's; a rule can only shorten it, because connections are shared by all rules.
     let connect =

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use dialect::{Dialect, MaxTokensField, Operation};
+use dialect::{Dialect, MaxTokensField};
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use lifecycle::Clock;
@@ -32,8 +32,7 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(super) struct Upstream {
     provider: Arc<compiled::Provider>,
     dialect: Dialect,
-    chat: Uri,
-    embeddings: Uri,
+    base: Uri,
     /// What every request carries.
     headers: HeaderMap,
     credential: Option<(HeaderName, Credential)>,
@@ -74,12 +73,10 @@ impl Upstream {
             policy::Dialect::OpenAi => Dialect::OpenAi,
             policy::Dialect::Anthropic => Dialect::Anthropic,
         };
-        let url = |operation| {
-            let url = format!("{}{}", provider.base_url, dialect::path(dialect, operation));
-            url.parse::<Uri>().map_err(|error| {
-                refuse("/spec/base_url", "invalid_value", format!("`{url}` is not a URL: {error}"))
-            })
-        };
+        let base = provider.base_url.parse::<Uri>().map_err(|error| {
+            let message = format!("`{}` is not a URL: {error}", provider.base_url);
+            refuse("/spec/base_url", "invalid_value", message)
+        })?;
         let headers = fixed_headers(provider, dialect)
             .map_err(|name| refuse("/spec/headers", "invalid_value", format!("`{name}` is not a header")))?;
         let credential = provider.credential.clone().map(|reference| {
@@ -87,8 +84,7 @@ impl Upstream {
             (HeaderName::from_static(name), Credential::new(reference, prefix, parts.read_env.clone()))
         });
         Ok(Self {
-            chat: url(Operation::Chat)?,
-            embeddings: url(Operation::Embeddings)?,
+            base,
             dialect,
             headers,
             credential,
@@ -116,11 +112,9 @@ impl Upstream {
         })
     }
 
-    pub(super) fn uri(&self, operation: Operation) -> Uri {
-        match operation {
-            Operation::Chat => self.chat.clone(),
-            Operation::Embeddings => self.embeddings.clone(),
-        }
+    /// The URL of a path and query at this provider.
+    pub(super) fn uri(&self, path: &str) -> Result<Uri, http::uri::InvalidUri> {
+        format!("{}{path}", self.provider.base_url).parse()
     }
 
     /// How long a connection may take.
@@ -133,7 +127,7 @@ impl Upstream {
     pub(super) fn client(&self, lane: usize) -> Option<&HttpClient> {
         let slot = self.clients.get(lane.checked_rem(self.clients.len())?)?;
         Some(slot.get_or_init(|| {
-            let is_plain = self.chat.scheme() == Some(&http::uri::Scheme::HTTP);
+            let is_plain = self.base.scheme() == Some(&http::uri::Scheme::HTTP);
             let protocol = match (self.provider.http2, is_plain) {
                 (false, _) => Protocol::Http1,
                 (true, false) => Protocol::Http2,

@@ -121,7 +121,8 @@ impl World {
 }
 
 fn inbound(body: &str) -> Inbound {
-    let call = Call::decode(dialect::Dialect::OpenAi, Operation::Chat, Bytes::from(body.to_owned())).unwrap();
+    let call =
+        Call::decode((dialect::Dialect::OpenAi, Operation::Chat), Bytes::from(body.to_owned())).unwrap();
     Inbound { call, headers: HeaderMap::new(), tags: Tags::default() }
 }
 

@@ -1,9 +1,9 @@
 //! Whole Anthropic answers, to and from the canonical form.
 
 use crate::{
-    Answer, Dialect, Fault, StopReason,
+    Answer, Choice, Dialect, Fault, Signature, StopReason,
     anthropic::{parts, usage},
-    canonical::{Part, PartBody},
+    canonical::{Extra, Part, PartBody},
     fault::broken,
     json::{Object, object},
 };
@@ -24,34 +24,42 @@ fn read(body: &[u8]) -> Result<Answer, Fault> {
         id: message.take_string("id")?.unwrap_or_default(),
         model: message.take_string("model")?.unwrap_or_default(),
         created: None,
-        parts: parts::content(&mut message, "content")?,
-        stop,
-        native_stop,
-        stop_sequence: message.take_string("stop_sequence")?,
+        choices: vec![Choice {
+            parts: parts::content(&mut message, "content")?,
+            stop,
+            native_stop,
+            stop_sequence: message.take_string("stop_sequence")?,
+            logprobs: None,
+        }],
         usage: message.take("usage").and_then(|report| usage::correct(None, report.get().as_bytes())),
+        service_tier: None,
+        extra: Extra::new(),
     })
 }
 
 /// Writes a body.
 pub(crate) fn encode(answer: &Answer) -> Vec<u8> {
-    let calls_tools = answer.parts.iter().any(|part| matches!(part.body, PartBody::ToolCall { .. }));
-    let refuses = answer.parts.iter().any(|part| matches!(part.body, PartBody::Refusal(_)));
-    let stop = answer.stop.with_tools(calls_tools).with_refusal(refuses);
+    let first = answer.first();
+    let said = first.map(|choice| choice.parts.as_slice()).unwrap_or_default();
+    let calls_tools = said.iter().any(|part| matches!(part.body, PartBody::ToolCall { .. }));
+    let refuses = said.iter().any(|part| matches!(part.body, PartBody::Refusal(_)));
+    let stop =
+        first.map_or(StopReason::End, |choice| choice.stop).with_tools(calls_tools).with_refusal(refuses);
     object(|w| {
         w.string("id", &answer.id);
         w.string("type", "message");
         w.string("role", "assistant");
         w.string("model", &answer.model);
         w.array("content", |array| {
-            for part in &answer.parts {
+            for part in said {
                 if let Some(part) = shown(part) {
                     parts::write(array, &part, false);
                 }
             }
         });
         w.string("stop_reason", stop.encode(Dialect::Anthropic));
-        w.opt_string("stop_sequence", answer.stop_sequence.as_deref());
-        if let Some(native) = &answer.native_stop {
+        w.opt_string("stop_sequence", first.and_then(|choice| choice.stop_sequence.as_deref()));
+        if let Some(native) = first.and_then(|choice| choice.native_stop.as_ref()) {
             w.string("native_stop_reason", native);
         }
         w.object("usage", |w| usage::write(&answer.usage.unwrap_or_default(), w));
@@ -65,7 +73,8 @@ fn shown(part: &Part) -> Option<Part> {
         PartBody::Text(text) if text.is_empty() => return None,
         PartBody::Opaque { .. } => return None,
         PartBody::Thinking { text, signature } => {
-            let signature = Some(signature.clone().unwrap_or_default());
+            let unsigned = || Signature::new(Dialect::Anthropic, "");
+            let signature = Some(signature.clone().unwrap_or_else(unsigned));
             PartBody::Thinking { text: text.clone(), signature }
         }
         PartBody::ToolCall { id, name, arguments } => {

@@ -7,6 +7,7 @@ use crate::{
     Dialect, Event, Fault, StopReason, Usage,
     anthropic::usage,
     json::{ObjectWriter, object},
+    relay::Encode,
     sse,
 };
 
@@ -38,8 +39,8 @@ struct Call {
     arguments: String,
 }
 
-impl Encoder {
-    pub(crate) fn encode(&mut self, event: Event, out: &mut Vec<u8>) -> Result<(), Fault> {
+impl Encode for Encoder {
+    fn encode(&mut self, event: Event, out: &mut Vec<u8>) -> Result<(), Fault> {
         match event {
             Event::Start { id, model, usage, .. } => self.start(&id, &model, usage, out),
             Event::Text(text) | Event::Refusal(text) => {
@@ -52,17 +53,17 @@ impl Encoder {
             }
             Event::Signature(signature) => {
                 self.turn_to(&Open::Thinking, out);
-                self.delta(out, "signature_delta", "signature", &signature);
+                self.delta(out, "signature_delta", "signature", &signature.carry(Dialect::Anthropic));
             }
             Event::RedactedThinking(data) => {
                 self.close_all(out);
                 self.block(out, |w| {
                     w.string("type", "redacted_thinking");
-                    w.string("data", &data);
+                    w.string("data", &data.carry(Dialect::Anthropic));
                 });
                 self.end_block(out);
             }
-            Event::ToolStart { index, id, name } => {
+            Event::ToolStart { index, id, name, .. } => {
                 self.waiting.push(Call { index, id, name, arguments: String::new() });
                 self.advance(out);
             }
@@ -73,11 +74,19 @@ impl Encoder {
             Event::Ping if self.started => sse::write(out, Some("ping"), br#"{"type": "ping"}"#),
             Event::End => self.end(out),
             // The relay tells faults itself; a ping must not come before the start.
-            Event::Fault(_) | Event::Ping => {}
+            Event::Fault(_)
+            | Event::Ping
+            | Event::Choice(_)
+            | Event::Citation(_)
+            | Event::Logprobs(_)
+            | Event::ServiceTier(_)
+            | Event::Unknown => {}
         }
         Ok(())
     }
+}
 
+impl Encoder {
     fn start(&mut self, id: &str, model: &str, usage: Option<Usage>, out: &mut Vec<u8>) {
         self.started = true;
         self.usage = usage.unwrap_or_default();

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use crate::{
-    Fault,
+    Dialect, Fault, Signature,
     canonical::{Json, Part, PartBody, Source},
     json::{ArrayWriter, Object, ObjectWriter, is_string},
 };
@@ -46,16 +46,21 @@ fn block(value: &RawValue, place: String) -> Result<Part, Fault> {
         },
         "thinking" => PartBody::Thinking {
             text: block.take_string("thinking")?.unwrap_or_default(),
-            signature: block.take_string("signature")?.filter(|signature| !signature.is_empty()),
+            signature: block
+                .take_string("signature")?
+                .filter(|signature| !signature.is_empty())
+                .map(|signature| Signature::read(Dialect::Anthropic, &signature)),
         },
-        "redacted_thinking" => PartBody::RedactedThinking { data: block.need_string("data")? },
+        "redacted_thinking" => PartBody::RedactedThinking {
+            data: Signature::read(Dialect::Anthropic, &block.need_string("data")?),
+        },
         _ => PartBody::Opaque { kind, value: Json::new(value) },
     };
     if matches!(body, PartBody::Opaque { .. }) {
         return Ok(body.into());
     }
     let cache = block.take("cache_control").map(Json::new);
-    Ok(Part { body, cache, extra: block.rest() })
+    Ok(Part { cache, extra: block.rest(), ..Part::from(body) })
 }
 
 /// The source of an image or document; nothing when it is of a kind only Anthropic knows.
@@ -126,12 +131,14 @@ fn write_body(w: &mut ObjectWriter<'_>, body: &PartBody, home: bool) {
         PartBody::Thinking { text, signature } => {
             w.string("type", "thinking");
             w.string("thinking", text);
+            let signature = signature.as_ref().map(|signature| signature.carry(Dialect::Anthropic));
             w.string("signature", signature.as_deref().unwrap_or_default());
         }
         PartBody::RedactedThinking { data } => {
             w.string("type", "redacted_thinking");
-            w.string("data", data);
+            w.string("data", &data.carry(Dialect::Anthropic));
         }
+        PartBody::Audio { .. } | PartBody::Video { .. } => {}
         PartBody::Opaque { .. } => {}
     }
 }
@@ -139,7 +146,7 @@ fn write_body(w: &mut ObjectWriter<'_>, body: &PartBody, home: bool) {
 fn write_result(w: &mut ObjectWriter<'_>, content: &[Part], home: bool) {
     match content {
         [] => {}
-        [Part { body: PartBody::Text(text), cache: None, extra }] if extra.is_empty() || !home => {
+        [Part { body: PartBody::Text(text), cache: None, extra, .. }] if extra.is_empty() || !home => {
             w.string("content", text);
         }
         parts => w.array("content", |array| {

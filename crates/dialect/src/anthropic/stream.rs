@@ -3,10 +3,11 @@
 use serde_json::value::RawValue;
 
 use crate::{
-    Dialect, Event, Fault, StopReason, Usage,
+    Dialect, Event, Fault, Signature, StopReason, Usage,
     anthropic::usage,
     fault::{broken, decode_in_band, garbage},
     json::Object,
+    relay::Decode,
     scan::Scanner,
 };
 
@@ -35,9 +36,9 @@ enum Block {
     Other,
 }
 
-impl Decoder {
+impl Decode for Decoder {
     /// Reads the data of one record.
-    pub(crate) fn push(&mut self, data: &[u8], events: &mut Vec<Event>) -> Result<(), Fault> {
+    fn push(&mut self, _name: &[u8], data: &[u8], events: &mut Vec<Event>) -> Result<(), Fault> {
         if self.ended {
             return Ok(());
         }
@@ -46,10 +47,12 @@ impl Decoder {
     }
 
     /// The stream has ended; true when the answer was whole.
-    pub(crate) fn finish(&self) -> bool {
+    fn finish(&mut self, _events: &mut Vec<Event>) -> bool {
         self.ended
     }
+}
 
+impl Decoder {
     fn record(&mut self, data: &[u8], events: &mut Vec<Event>) -> Result<(), Fault> {
         let mut record = Object::parse(data)?;
         let kind = record.take_string("type")?.unwrap_or_default();
@@ -78,7 +81,10 @@ impl Decoder {
                 Ok(())
             }
             // New kinds may come at any time.
-            _ => Ok(()),
+            _ => {
+                events.push(Event::Unknown);
+                Ok(())
+            }
         }
     }
 
@@ -110,18 +116,19 @@ impl Decoder {
             }
             "thinking" => {
                 events.extend(some(block.take_string("thinking")?).map(Event::Thinking));
-                events.extend(some(block.take_string("signature")?).map(Event::Signature));
+                events.extend(some(block.take_string("signature")?).map(signature));
                 Block::Said
             }
             "redacted_thinking" => {
-                events.push(Event::RedactedThinking(block.need_string("data")?));
+                let data = Signature::read(Dialect::Anthropic, &block.need_string("data")?);
+                events.push(Event::RedactedThinking(data));
                 Block::Said
             }
             "tool_use" => {
                 let (id, name) = (block.need_string("id")?, block.need_string("name")?);
                 let index = self.tools;
                 self.tools += 1;
-                events.push(Event::ToolStart { index, id, name });
+                events.push(Event::ToolStart { index, id, name, signature: None });
                 let input = block.take("input").map(|input| input.get().to_owned()).unwrap_or_default();
                 Block::Tool { index, input, continued: false }
             }
@@ -146,7 +153,7 @@ impl Decoder {
                 events.extend(some(delta.take_string("thinking")?).map(Event::Thinking));
             }
             ("signature_delta", Block::Said) => {
-                events.extend(some(delta.take_string("signature")?).map(Event::Signature));
+                events.extend(some(delta.take_string("signature")?).map(signature));
             }
             ("input_json_delta", Block::Tool { index, continued, .. }) => {
                 if let Some(fragment) = some(delta.take_string("partial_json")?) {
@@ -193,6 +200,10 @@ impl Decoder {
             self.usage = usage::correct(self.usage, report.get().as_bytes());
         }
     }
+}
+
+fn signature(text: String) -> Event {
+    Event::Signature(Signature::read(Dialect::Anthropic, &text))
 }
 
 fn some(text: Option<String>) -> Option<String> {

@@ -52,6 +52,9 @@ pub(crate) fn write(
         if let Some(top_k) = request.top_k {
             w.number("top_k", top_k);
         }
+        if let Some(tier) = &request.service_tier {
+            w.string("service_tier", tier);
+        }
         write_thinking(w, request.reasoning.as_ref());
         write_output(w, request, home);
         write_metadata(w, request, home);
@@ -120,7 +123,7 @@ fn turns(request: &Request, home: bool) -> (Vec<&Part>, Vec<Turn<'_>>) {
 fn write_system(w: &mut ObjectWriter<'_>, system: &[&Part], home: bool) {
     match system {
         [] => {}
-        [Part { body: PartBody::Text(text), cache: None, extra }] if extra.is_empty() || !home => {
+        [Part { body: PartBody::Text(text), cache: None, extra, .. }] if extra.is_empty() || !home => {
             w.string("system", text);
         }
         parts => w.array("system", |array| {
@@ -135,7 +138,7 @@ fn write_turn(array: &mut ArrayWriter<'_>, turn: &Turn<'_>, home: bool) {
     array.object(|w| {
         w.string("role", turn.role);
         match turn.parts.as_slice() {
-            [Part { body: PartBody::Text(text), cache: None, extra }] if extra.is_empty() || !home => {
+            [Part { body: PartBody::Text(text), cache: None, extra, .. }] if extra.is_empty() || !home => {
                 w.string("content", text);
             }
             parts => w.array("content", |array| {

@@ -1,7 +1,7 @@
 use crate::{Dialect, Envelope, Fault, Operation};
 
 fn chat(body: &str) -> Result<Envelope, Fault> {
-    Envelope::scan(Dialect::OpenAi, Operation::Chat, body.as_bytes())
+    Envelope::scan(&(Dialect::OpenAi, Operation::Chat).into(), body.as_bytes())
 }
 
 #[test]
@@ -35,13 +35,15 @@ fn images_inside_results_of_tools_are_counted_and_their_bytes_are_not_text() {
     let body = r#"{"model":"m","max_tokens":1,"system":[{"type":"text","text":"abc"}],"messages":[{"role":"user","content":[
         {"type":"tool_result","tool_use_id":"t","content":[
             {"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAA"}},{"type":"text","text":"de"}]}]}]}"#;
-    let envelope = Envelope::scan(Dialect::Anthropic, Operation::Chat, body.as_bytes()).unwrap();
+    let envelope = Envelope::scan(&(Dialect::Anthropic, Operation::Chat).into(), body.as_bytes()).unwrap();
     assert_eq!((envelope.images, envelope.input_chars), (1, 5));
 }
 
 #[test]
 fn inputs_of_embeddings_are_counted_as_text_and_as_tokens() {
-    let scan = |body: &str| Envelope::scan(Dialect::OpenAi, Operation::Embeddings, body.as_bytes()).unwrap();
+    let scan = |body: &str| {
+        Envelope::scan(&(Dialect::OpenAi, Operation::Embeddings).into(), body.as_bytes()).unwrap()
+    };
     assert_eq!(scan(r#"{"model":"e","input":"four"}"#).input_chars, 4);
     assert_eq!(scan(r#"{"model":"e","input":["four","a"]}"#).input_chars, 5);
     assert_eq!(scan(r#"{"model":"e","input":[[1,2],[3]]}"#).input_chars, 12);
@@ -76,7 +78,7 @@ fn a_deciding_field_in_another_case_is_refused() {
 #[test]
 fn only_chats_are_streamed() {
     let body = br#"{"model":"e","input":"four","stream":true}"#;
-    let envelope = Envelope::scan(Dialect::OpenAi, Operation::Embeddings, body).unwrap();
+    let envelope = Envelope::scan(&(Dialect::OpenAi, Operation::Embeddings).into(), body).unwrap();
     assert!(!envelope.stream);
 }
 
@@ -99,7 +101,8 @@ fn what_cannot_be_understood_is_refused_and_named() {
         let fault = chat(body).unwrap_err();
         assert!(fault.message.contains(says), "{body}: {}", fault.message);
     }
-    let fault = Envelope::scan(Dialect::OpenAi, Operation::Chat, b"{\"model\":\"a\xff\"}").unwrap_err();
+    let fault =
+        Envelope::scan(&(Dialect::OpenAi, Operation::Chat).into(), b"{\"model\":\"a\xff\"}").unwrap_err();
     assert_eq!(fault.message, "the body is not UTF-8 at byte 11");
 }
 

@@ -249,13 +249,13 @@ fn retry_after(
     let resets =
         ["requests", "tokens", "input-tokens", "output-tokens"].into_iter().filter_map(
             |what| match dialect {
-                Dialect::OpenAi if is_spent(format!("x-ratelimit-remaining-{what}")) => {
+                Dialect::OpenAi | Dialect::Responses if is_spent(format!("x-ratelimit-remaining-{what}")) => {
                     civil::parse_duration(&header(&format!("x-ratelimit-reset-{what}"))?)
                 }
                 Dialect::Anthropic if is_spent(format!("anthropic-ratelimit-{what}-remaining")) => {
                     at(civil::parse_rfc3339(header(&format!("anthropic-ratelimit-{what}-reset"))?.trim()))
                 }
-                Dialect::OpenAi | Dialect::Anthropic => None,
+                _ => None,
             },
         );
     resets.max()

@@ -3,8 +3,8 @@
 use serde_json::value::RawValue;
 
 use crate::{
-    Answer, Dialect, Fault, StopReason,
-    canonical::{Part, PartBody},
+    Answer, Choice, Dialect, Fault, StopReason,
+    canonical::{Extra, Part, PartBody},
     fault::broken,
     json::{Object, ObjectWriter, object},
     openai::{parts, usage},
@@ -34,18 +34,25 @@ fn read(body: &[u8]) -> Result<Answer, Fault> {
         id: completion.take_string("id")?.unwrap_or_default(),
         model: completion.take_string("model")?.unwrap_or_default(),
         created: completion.take_as("created", "a number")?,
-        parts: parts::assistant(&mut message)?,
-        stop,
-        native_stop,
-        stop_sequence: None,
+        choices: vec![Choice {
+            parts: parts::assistant(&mut message)?,
+            stop,
+            native_stop,
+            stop_sequence: None,
+            logprobs: None,
+        }],
         usage: completion.take("usage").and_then(|report| usage::decode(report.get().as_bytes())),
+        service_tier: None,
+        extra: Extra::new(),
     })
 }
 
 /// Writes a body; `created` stands in where the provider tells no time.
 pub(crate) fn encode(answer: &Answer, created: u64) -> Vec<u8> {
-    let calls_tools = answer.parts.iter().any(|part| matches!(part.body, PartBody::ToolCall { .. }));
-    let stop = answer.stop.with_tools(calls_tools);
+    let first = answer.first();
+    let said = first.map(|choice| choice.parts.as_slice()).unwrap_or_default();
+    let calls_tools = said.iter().any(|part| matches!(part.body, PartBody::ToolCall { .. }));
+    let stop = first.map_or(StopReason::End, |choice| choice.stop).with_tools(calls_tools);
     object(|w| {
         w.string("id", &answer.id);
         w.string("object", "chat.completion");
@@ -54,10 +61,10 @@ pub(crate) fn encode(answer: &Answer, created: u64) -> Vec<u8> {
         w.array("choices", |array| {
             array.object(|w| {
                 w.number("index", 0);
-                w.object("message", |w| write_message(w, &answer.parts));
+                w.object("message", |w| write_message(w, said));
                 w.null("logprobs");
                 w.string("finish_reason", stop.encode(Dialect::OpenAi));
-                if let Some(native) = &answer.native_stop {
+                if let Some(native) = first.and_then(|choice| choice.native_stop.as_ref()) {
                     w.string("native_finish_reason", native);
                 }
             });

@@ -1,9 +1,10 @@
 //! Events, written as OpenAI's stream.
 
 use crate::{
-    Call, Dialect, Event, Usage,
+    Call, Dialect, Event, Fault, Usage,
     json::{ObjectWriter, object},
     openai::{parts, usage},
+    relay::Encode,
     sse,
 };
 
@@ -37,8 +38,10 @@ impl Encoder {
             tool: None,
         }
     }
+}
 
-    pub(crate) fn encode(&mut self, event: Event, out: &mut Vec<u8>) {
+impl Encode for Encoder {
+    fn encode(&mut self, event: Event, out: &mut Vec<u8>) -> Result<(), Fault> {
         match event {
             Event::Start { id, model, created, usage } => {
                 self.id = id;
@@ -56,9 +59,11 @@ impl Encoder {
                 self.thinking.push_str(&text);
                 self.delta(out, |w| w.string("reasoning_content", &text));
             }
-            Event::Signature(signature) => self.signature.push_str(&signature),
-            Event::RedactedThinking(data) => self.detail(out, |w| parts::sealed(w, &data)),
-            Event::ToolStart { index, id, name } => {
+            Event::Signature(signature) => self.signature.push_str(&signature.carry(Dialect::Anthropic)),
+            Event::RedactedThinking(data) => {
+                self.detail(out, |w| parts::sealed(w, &data.carry(Dialect::Anthropic)))
+            }
+            Event::ToolStart { index, id, name, .. } => {
                 self.close(out);
                 self.tool = Some((index, false));
                 self.delta(out, |w| start_tool(w, index, &id, &name));
@@ -86,10 +91,18 @@ impl Encoder {
             Event::Ping => out.extend_from_slice(b": ping\n\n"),
             Event::End => self.end(out),
             // The relay tells faults itself.
-            Event::Fault(_) => {}
+            Event::Fault(_)
+            | Event::Choice(_)
+            | Event::Citation(_)
+            | Event::Logprobs(_)
+            | Event::ServiceTier(_)
+            | Event::Unknown => {}
         }
+        Ok(())
     }
+}
 
+impl Encoder {
     /// Closes what is open: a call without arguments has an empty object, reasoning has its signature.
     fn close(&mut self, out: &mut Vec<u8>) {
         if let Some((index, false)) = self.tool.take() {

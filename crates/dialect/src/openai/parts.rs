@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use crate::{
-    Fault,
+    Dialect, Fault, Signature,
     canonical::{Extra, Json, Part, PartBody, Source},
     json::{ArrayWriter, Object, ObjectWriter, is_string},
 };
@@ -42,7 +42,7 @@ fn content_part(value: &RawValue, place: String) -> Result<Part, Fault> {
         return Ok(body.into());
     }
     let cache = object.take("cache_control").map(Json::new);
-    Ok(Part { body, cache, extra: object.rest() })
+    Ok(Part { cache, extra: object.rest(), ..Part::from(body) })
 }
 
 /// Some compatible servers write the URL without an object around it.
@@ -142,10 +142,13 @@ fn signed_reasoning(message: &mut Object<'_>) -> Result<Option<Vec<Part>>, Fault
         match detail.need_string("type")?.as_str() {
             "reasoning.text" => {
                 let text = detail.take_string("text")?.unwrap_or_default();
-                parts.push(PartBody::Thinking { text, signature: detail.take_string("signature")? }.into());
+                let signature = detail.take_string("signature")?.filter(|signature| !signature.is_empty());
+                let signature = signature.map(|signature| Signature::read(Dialect::Anthropic, &signature));
+                parts.push(PartBody::Thinking { text, signature }.into());
             }
             "reasoning.encrypted" => {
-                parts.push(PartBody::RedactedThinking { data: detail.need_string("data")? }.into());
+                let data = Signature::read(Dialect::Anthropic, &detail.need_string("data")?);
+                parts.push(PartBody::RedactedThinking { data }.into());
             }
             _ => return Ok(None),
         }
@@ -171,7 +174,7 @@ fn tool_call(value: &RawValue, place: String, index: usize) -> Result<Part, Faul
         arguments: arguments(&mut function)?.unwrap_or_default(),
     };
     object.take("index");
-    Ok(Part { body, cache: None, extra: object.rest() })
+    Ok(Part { extra: object.rest(), ..Part::from(body) })
 }
 
 /// Arguments as text; some servers write the object itself.
@@ -187,7 +190,7 @@ pub(crate) fn arguments(function: &mut Object<'_>) -> Result<Option<String>, Fau
 pub(crate) fn write_content(w: &mut ObjectWriter<'_>, parts: &[&Part], home: bool) {
     match parts {
         [] => w.null("content"),
-        [Part { body: PartBody::Text(text), cache, extra }]
+        [Part { body: PartBody::Text(text), cache, extra, .. }]
             if !home || (cache.is_none() && extra.is_empty()) =>
         {
             w.string("content", text);
@@ -239,6 +242,8 @@ fn write_part(array: &mut ArrayWriter<'_>, body: &PartBody, marks: Option<(&Opti
         PartBody::ToolCall { .. }
         | PartBody::ToolResult { .. }
         | PartBody::Thinking { .. }
+        | PartBody::Audio { .. }
+        | PartBody::Video { .. }
         | PartBody::RedactedThinking { .. } => {}
     }
 }
@@ -333,7 +338,7 @@ pub(crate) fn write_reasoning(w: &mut ObjectWriter<'_>, parts: &[Part]) {
         match &part.body {
             PartBody::Thinking { text, signature } => {
                 words.push_str(text);
-                is_signed |= signature.as_ref().is_some_and(|signature| !signature.is_empty());
+                is_signed |= signature.as_ref().is_some_and(|signature| !signature.data.is_empty());
             }
             PartBody::RedactedThinking { .. } => is_signed = true,
             _ => {}
@@ -350,10 +355,14 @@ pub(crate) fn write_reasoning(w: &mut ObjectWriter<'_>, parts: &[Part]) {
         for part in parts {
             match &part.body {
                 PartBody::Thinking { text, signature } => {
-                    let signature = signature.as_deref().unwrap_or_default();
-                    write_detail(array, index, |w| signed_text(w, text, signature));
+                    let signature = signature.as_ref().map(|signature| signature.carry(Dialect::Anthropic));
+                    let signature = signature.unwrap_or_default();
+                    write_detail(array, index, |w| signed_text(w, text, &signature));
                 }
-                PartBody::RedactedThinking { data } => write_detail(array, index, |w| sealed(w, data)),
+                PartBody::RedactedThinking { data } => {
+                    let data = data.carry(Dialect::Anthropic);
+                    write_detail(array, index, |w| sealed(w, &data));
+                }
                 _ => continue,
             }
             index += 1;

@@ -5,7 +5,8 @@ use serde_json::value::RawValue;
 use crate::{
     Dialect, Fault,
     canonical::{
-        Extra, Json, Message, OutputFormat, PartBody, Reasoning, Request, Role, Tool, ToolBody, ToolChoice,
+        Extra, Json, Logprobs, Message, OutputFormat, PartBody, Reasoning, Request, Role, Tool, ToolBody,
+        ToolChoice,
     },
     json::{Object, is_string},
     losses::Loss,
@@ -33,6 +34,13 @@ pub(crate) fn decode(body: &[u8]) -> Result<Request, Fault> {
         temperature: call.take_as("temperature", "a number")?,
         top_p: call.take_as("top_p", "a number")?,
         top_k: call.take_as("top_k", "a whole number")?,
+        seed: call.take_as("seed", "a whole number")?,
+        frequency_penalty: call.take_as("frequency_penalty", "a number")?,
+        presence_penalty: call.take_as("presence_penalty", "a number")?,
+        logprobs: logprobs(&mut call)?,
+        n: call.take_as("n", "a whole number that is not negative")?,
+        service_tier: call.take_string("service_tier")?,
+        metadata: call.take("metadata").map(Json::new),
         format: call.take("response_format").map(format).transpose()?.flatten(),
         reasoning: effort.map(|effort| Reasoning { effort: Some(effort), ..Reasoning::default() }),
         user: call.take_string("user")?,
@@ -40,6 +48,13 @@ pub(crate) fn decode(body: &[u8]) -> Result<Request, Fault> {
         stream: call.take_as("stream", "true or false")?.unwrap_or(false),
         extra: call.rest(),
     })
+}
+
+fn logprobs(call: &mut Object<'_>) -> Result<Option<Logprobs>, Fault> {
+    let enabled: Option<bool> = call.take_as("logprobs", "true or false")?;
+    let top: Option<u32> = call.take_as("top_logprobs", "a whole number that is not negative")?;
+    let asks = enabled.is_some() || top.is_some();
+    Ok(asks.then_some(Logprobs { enabled: enabled.unwrap_or(false), top }))
 }
 
 /// What is lost when a field of an OpenAI request is left out.

@@ -11,7 +11,7 @@ use crate::{
     fault::{broken, decode_in_band, garbage},
     json::Object,
     openai::{parts, probe, usage},
-    relay::cut,
+    relay::{Decode, cut},
 };
 
 /// Reads records, one after the other.
@@ -43,9 +43,8 @@ struct Tool {
     waiting: String,
 }
 
-impl Decoder {
-    /// Reads the data of one record.
-    pub(crate) fn push(&mut self, data: &[u8], events: &mut Vec<Event>) -> Result<(), Fault> {
+impl Decode for Decoder {
+    fn push(&mut self, _name: &[u8], data: &[u8], events: &mut Vec<Event>) -> Result<(), Fault> {
         if self.phase == Phase::Ended {
             return Ok(());
         }
@@ -71,15 +70,17 @@ impl Decoder {
         Ok(())
     }
 
-    /// The stream has ended; true when the answer was whole. Not every server says `[DONE]`.
-    pub(crate) fn finish(&mut self, events: &mut Vec<Event>) -> bool {
+    /// Not every server says `[DONE]`.
+    fn finish(&mut self, events: &mut Vec<Event>) -> bool {
         if self.phase == Phase::Stopped {
             self.phase = Phase::Ended;
             events.push(Event::End);
         }
         self.phase == Phase::Ended
     }
+}
 
+impl Decoder {
     fn chunk(&mut self, data: &[u8], events: &mut Vec<Event>) -> Result<(), Fault> {
         let mut chunk = Object::parse(data)?;
         let choices: Vec<&RawValue> = chunk.take_array("choices")?;
@@ -130,7 +131,7 @@ impl Decoder {
             }
             PartBody::Thinking { text, signature } => {
                 let words = (!text.is_empty()).then_some(Event::Thinking(text));
-                let signature = signature.filter(|signature| !signature.is_empty()).map(Event::Signature);
+                let signature = signature.map(Event::Signature);
                 words.into_iter().chain(signature).collect()
             }
             PartBody::RedactedThinking { data } => vec![Event::RedactedThinking(data)],
@@ -160,7 +161,7 @@ impl Decoder {
             if tool.id.is_empty() {
                 tool.id = format!("call_{answer}_{index}");
             }
-            events.push(Event::ToolStart { index, id: tool.id.clone(), name });
+            events.push(Event::ToolStart { index, id: tool.id.clone(), name, signature: None });
             let fragment = std::mem::take(&mut tool.waiting);
             if !fragment.is_empty() {
                 events.push(Event::ToolArguments { index, fragment });

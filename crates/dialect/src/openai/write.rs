@@ -7,7 +7,7 @@ use crate::{
         ToolChoice,
     },
     json::{ArrayWriter, ObjectWriter, object},
-    losses::{Losses, fit_id},
+    losses::{Losses, Takes, fit_id, fit_options},
     openai::{parts, request::IN_FUNCTION},
 };
 
@@ -71,6 +71,30 @@ fn write_sampling(w: &mut ObjectWriter<'_>, request: &Request) {
     if let Some(top_k) = request.top_k {
         w.number("top_k", top_k);
     }
+    if let Some(seed) = request.seed {
+        w.raw("seed", &seed.to_string());
+    }
+    if let Some(penalty) = request.frequency_penalty {
+        w.float("frequency_penalty", penalty);
+    }
+    if let Some(penalty) = request.presence_penalty {
+        w.float("presence_penalty", penalty);
+    }
+    if let Some(logprobs) = request.logprobs {
+        w.bool("logprobs", logprobs.enabled);
+        if let Some(top) = logprobs.top {
+            w.number("top_logprobs", u64::from(top));
+        }
+    }
+    if let Some(n) = request.n {
+        w.number("n", u64::from(n));
+    }
+    if let Some(tier) = &request.service_tier {
+        w.string("service_tier", tier);
+    }
+    if let Some(metadata) = &request.metadata {
+        w.raw("metadata", metadata.text());
+    }
 }
 
 /// The request as far as OpenAI has words for it.
@@ -79,6 +103,9 @@ fn fit(mut fit: Request, target: &TargetShape<'_>, losses: &mut Losses) -> Resul
         return Ok(fit);
     }
     losses.extra("", &fit.extra)?;
+    let takes =
+        Takes { seed: true, penalties: true, logprobs: true, n: true, metadata: true, ..Takes::default() };
+    fit_options(&mut fit, takes, losses)?;
     if fit.cache.take().is_some() {
         losses.drop("cache_control");
     }

@@ -7,7 +7,7 @@ use crate::{
 };
 
 fn openai(body: &str) -> Call {
-    Call::decode(Dialect::OpenAi, Operation::Chat, Bytes::copy_from_slice(body.as_bytes())).unwrap()
+    Call::decode((Dialect::OpenAi, Operation::Chat), Bytes::copy_from_slice(body.as_bytes())).unwrap()
 }
 
 fn spliced(body: &str, model: &str) -> String {
@@ -28,7 +28,7 @@ fn translate(from: Dialect, mut fields: Value, target: &TargetShape<'_>) -> Resu
     let call = fields.as_object_mut().unwrap();
     call.entry("model").or_insert(json!("m"));
     call.entry("messages").or_insert(json!([{"role": "user", "content": "hi"}]));
-    let call = Call::decode(from, Operation::Chat, Bytes::from(fields.to_string()))?;
+    let call = Call::decode((from, Operation::Chat), Bytes::from(fields.to_string()))?;
     let out = encode_call(&call, target)?;
     Ok((serde_json::from_slice(&out.body).unwrap(), out))
 }
@@ -103,7 +103,7 @@ fn the_cap_on_output_gets_the_name_the_provider_knows() {
 #[test]
 fn embeddings_go_only_to_providers_that_have_them() {
     let body = Bytes::from_static(br#"{"model":"e","input":"x","dimensions":3}"#);
-    let call = Call::decode(Dialect::OpenAi, Operation::Embeddings, body).unwrap();
+    let call = Call::decode((Dialect::OpenAi, Operation::Embeddings), body).unwrap();
     let out = encode_call(&call, &TargetShape::new(Dialect::OpenAi, "f")).unwrap();
     assert_eq!(out.body, r#"{"model":"f","input":"x","dimensions":3}"#);
     let fault = encode_call(&call, &TargetShape::new(Dialect::Anthropic, "f")).unwrap_err();
@@ -457,7 +457,7 @@ fn reasoning_without_a_signature_never_reaches_anthropic_again() {
     let call = br#"{"model":"m","max_tokens":5,"x_new":{"b":1,"a":2},"messages":[{"role":"user","content":"q"},
         {"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":""},{"type":"text","text":"t"}]},
         {"role":"user","content":"r"}]}"#;
-    let call = Call::decode(Dialect::Anthropic, Operation::Chat, Bytes::from_static(call)).unwrap();
+    let call = Call::decode((Dialect::Anthropic, Operation::Chat), Bytes::from_static(call)).unwrap();
     let out = encode_call(&call, &TargetShape::new(Dialect::Anthropic, "claude")).unwrap();
     let body = String::from_utf8(out.body.to_vec()).unwrap();
     assert!(!body.contains("thinking"), "{body}");
@@ -521,7 +521,7 @@ fn the_order_of_keys_survives_since_models_write_in_that_order() {
         {"id":"c","function":{"name":"f","arguments":"{\"z\":1,\"a\":2}"}}]}],
         "tools":[{"function":{"name":"f","parameters":{"z":{},"a":{}}}}]}"#,
     );
-    let call = Call::decode(Dialect::OpenAi, Operation::Chat, body).unwrap();
+    let call = Call::decode((Dialect::OpenAi, Operation::Chat), body).unwrap();
     let out = encode_call(&call, &TargetShape::new(Dialect::Anthropic, "claude")).unwrap();
     let body = String::from_utf8(out.body.to_vec()).unwrap();
     assert!(body.contains(r#""input_schema":{"z":{},"a":{}}"#), "{body}");

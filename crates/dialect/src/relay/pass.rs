@@ -99,6 +99,9 @@ impl Pass {
         match self.dialect {
             Dialect::OpenAi => self.take_openai(&data),
             Dialect::Anthropic => self.take_anthropic(&data, record.event.is_empty()),
+            Dialect::Responses | Dialect::Gemini | Dialect::Bedrock | Dialect::Cohere => {
+                Err(Fault::unsupported("streams of this dialect do not pass through yet"))
+            }
         }
     }
 

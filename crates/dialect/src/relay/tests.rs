@@ -13,7 +13,7 @@ const DIALECTS: [Dialect; 2] = [Dialect::OpenAi, Dialect::Anthropic];
 fn call(dialect: Dialect, wants_usage: bool) -> Call {
     let body = json!({"model": "m", "messages": [], "max_tokens": 5, "stream": true,
         "stream_options": {"include_usage": wants_usage}});
-    Call::decode(dialect, Operation::Chat, Bytes::from(body.to_string())).unwrap().accepted_at(7)
+    Call::decode((dialect, Operation::Chat), Bytes::from(body.to_string())).unwrap().accepted_at(7)
 }
 
 struct Run {

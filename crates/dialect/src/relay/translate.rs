@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 
-use super::{cut, failed};
+use super::{Decode, Encode, Wire, cut, failed};
 use crate::{
-    Call, Dialect, Event, Fault, StopReason, Summary, anthropic,
+    Call, Dialect, Event, Fault, StopReason, Summary, anthropic, bedrock, cohere,
     fault::decode_in_band,
-    openai,
+    gemini, openai, responses,
     sse::{self, LARGEST_RECORD, Records},
 };
 
@@ -14,35 +14,39 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Translate {
     records: Records,
-    decoder: Decoder,
-    encoder: Encoder,
+    decoder: Box<dyn Decode>,
+    encoder: Box<dyn Encode>,
     pub(super) summary: Summary,
 }
 
-#[derive(Debug)]
-enum Decoder {
-    OpenAi(openai::stream::Decoder),
-    Anthropic(anthropic::stream::Decoder),
+fn decoder(dialect: Dialect) -> Box<dyn Decode> {
+    match dialect {
+        Dialect::OpenAi => Box::new(openai::stream::Decoder::default()),
+        Dialect::Responses => Box::new(responses::stream::Decoder::default()),
+        Dialect::Anthropic => Box::new(anthropic::stream::Decoder::default()),
+        Dialect::Gemini => Box::new(gemini::stream::Decoder::default()),
+        Dialect::Bedrock => Box::new(bedrock::stream::Decoder::default()),
+        Dialect::Cohere => Box::new(cohere::stream::Decoder::default()),
+    }
 }
 
-#[derive(Debug)]
-enum Encoder {
-    OpenAi(openai::emit::Encoder),
-    Anthropic(anthropic::emit::Encoder),
+fn encoder(call: &Call) -> Box<dyn Encode> {
+    match call.dialect {
+        Dialect::OpenAi => Box::new(openai::emit::Encoder::new(call)),
+        Dialect::Responses => Box::new(responses::emit::Encoder::new(call)),
+        Dialect::Anthropic => Box::new(anthropic::emit::Encoder::default()),
+        Dialect::Gemini => Box::new(gemini::emit::Encoder::new(call)),
+        Dialect::Bedrock => Box::new(bedrock::emit::Encoder::new(call)),
+        Dialect::Cohere => Box::new(cohere::emit::Encoder::new(call)),
+    }
 }
 
 impl Translate {
-    pub(super) fn new(call: &Call, upstream: Dialect) -> Self {
+    pub(super) fn new(call: &Call, upstream: Wire) -> Self {
         Self {
             records: Records::new(LARGEST_RECORD),
-            decoder: match upstream {
-                Dialect::OpenAi => Decoder::OpenAi(openai::stream::Decoder::default()),
-                Dialect::Anthropic => Decoder::Anthropic(anthropic::stream::Decoder::default()),
-            },
-            encoder: match call.dialect {
-                Dialect::OpenAi => Encoder::OpenAi(openai::emit::Encoder::new(call)),
-                Dialect::Anthropic => Encoder::Anthropic(anthropic::emit::Encoder::default()),
-            },
+            decoder: decoder(upstream.dialect),
+            encoder: encoder(call),
             summary: Summary::default(),
         }
     }
@@ -68,10 +72,7 @@ impl Translate {
 
     fn end(&mut self, written: &mut Vec<u8>) -> Result<(), Fault> {
         let mut events = Vec::new();
-        let whole = match &mut self.decoder {
-            Decoder::OpenAi(decoder) => decoder.finish(&mut events),
-            Decoder::Anthropic(decoder) => decoder.finish(),
-        };
+        let whole = self.decoder.finish(&mut events);
         self.write(events, written)?;
         if whole { Ok(()) } else { Err(cut()) }
     }
@@ -95,10 +96,7 @@ impl Translate {
             return Err(decode_in_band(&data));
         }
         let mut events = Vec::new();
-        let read = match &mut self.decoder {
-            Decoder::OpenAi(decoder) => decoder.push(&data, &mut events),
-            Decoder::Anthropic(decoder) => decoder.push(&data, &mut events),
-        };
+        let read = self.decoder.push(&record.event, &data, &mut events);
         self.write(events, written)?;
         read
     }
@@ -106,10 +104,7 @@ impl Translate {
     fn write(&mut self, events: Vec<Event>, written: &mut Vec<u8>) -> Result<(), Fault> {
         for event in events {
             self.learn(&event)?;
-            match &mut self.encoder {
-                Encoder::OpenAi(encoder) => encoder.encode(event, written),
-                Encoder::Anthropic(encoder) => encoder.encode(event, written)?,
-            }
+            self.encoder.encode(event, written)?;
         }
         Ok(())
     }
@@ -131,7 +126,15 @@ impl Translate {
             Event::Stop { reason, .. } => summary.stop = Some(*reason),
             Event::End => summary.complete = true,
             Event::Fault(fault) => return Err(fault.clone()),
-            Event::Signature(_) | Event::RedactedThinking(_) | Event::PartEnd | Event::Ping => {}
+            Event::Unknown => summary.unknown = summary.unknown.saturating_add(1),
+            Event::ServiceTier(tier) => summary.service_tier = Some(tier.clone()),
+            Event::Signature(_)
+            | Event::RedactedThinking(_)
+            | Event::Choice(_)
+            | Event::Citation(_)
+            | Event::Logprobs(_)
+            | Event::PartEnd
+            | Event::Ping => {}
         }
         Ok(())
     }

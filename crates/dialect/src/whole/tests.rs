@@ -6,7 +6,7 @@ use crate::{Call, Dialect, Fault, FaultClass, Operation, StopReason, Usage};
 
 fn call(dialect: Dialect) -> Call {
     let body = Bytes::from_static(br#"{"model":"m","messages":[],"max_tokens":5}"#);
-    Call::decode(dialect, Operation::Chat, body).unwrap().accepted_at(1_700_000_000)
+    Call::decode((dialect, Operation::Chat), body).unwrap().accepted_at(1_700_000_000)
 }
 
 fn relay(caller: Dialect, upstream: Dialect, body: &Value) -> Result<(Value, Summary), Fault> {
@@ -161,7 +161,7 @@ fn an_answer_of_the_callers_own_dialect_keeps_every_byte() {
 #[test]
 fn embeddings_are_answers_without_choices() {
     let body = Bytes::from_static(br#"{"model":"e","input":"x"}"#);
-    let call = Call::decode(Dialect::OpenAi, Operation::Embeddings, body).unwrap();
+    let call = Call::decode((Dialect::OpenAi, Operation::Embeddings), body).unwrap();
     let answer = br#"{"object":"list","data":[{"embedding":[0.1,-2e-3]}],"model":"e1","usage":{"prompt_tokens":4,"total_tokens":4}}"#;
     let (bytes, summary) = relay_answer(&call, Dialect::OpenAi, Bytes::from_static(answer)).unwrap();
     assert_eq!(bytes, Bytes::from_static(answer));

@@ -35,7 +35,7 @@ impl Exchange {
 
     pub(crate) fn call(&self) -> Call {
         let body = Bytes::from(self.request.to_string());
-        Call::decode(self.dialect, self.operation, body)
+        Call::decode((self.dialect, self.operation), body)
             .unwrap_or_else(|fault| panic!("{}: {fault}", self.name))
     }
 
@@ -67,6 +67,7 @@ impl Exchange {
                     output: count("/output_tokens"),
                     reasoning: count("/output_tokens_details/thinking_tokens"),
                 },
+                other => panic!("{other} is not read here"),
             });
         }
         usage
@@ -122,6 +123,7 @@ pub(crate) fn said(dialect: Dialect, body: &[u8], is_stream: bool) -> Said {
         match dialect {
             Dialect::OpenAi => openai(&record, &mut said, &mut calls),
             Dialect::Anthropic => anthropic(&record, &mut said, &mut calls),
+            other => panic!("{other} is not read here"),
         }
     }
     let arguments = |text: &str| serde_json::from_str(if text.is_empty() { "{}" } else { text }).unwrap();

@@ -43,8 +43,9 @@ fn foreign_call(exchange: &Exchange) -> Call {
             Dialect::OpenAi,
             json!({"model":"m","messages":[],"stream":stream,"stream_options":{"include_usage":true}}),
         ),
+        other => panic!("{other} is not read here"),
     };
-    Call::decode(dialect, Operation::Chat, Bytes::from(body.to_string())).unwrap()
+    Call::decode((dialect, Operation::Chat), Bytes::from(body.to_string())).unwrap()
 }
 
 fn successes() -> impl Iterator<Item = Exchange> {
@@ -103,7 +104,7 @@ fn usage_that_only_we_asked_for_is_swallowed_and_nothing_else() {
         let mut request = exchange.request.clone();
         request.as_object_mut().unwrap().remove("stream_options");
         let body = Bytes::from(request.to_string());
-        let call = Call::decode(Dialect::OpenAi, Operation::Chat, body).unwrap();
+        let call = Call::decode((Dialect::OpenAi, Operation::Chat), body).unwrap();
         for size in [1, 7, 100, usize::MAX] {
             let (bytes, summary) = relay(&call, Dialect::OpenAi, &exchange.body, size);
             let text = std::str::from_utf8(&exchange.body).unwrap();
@@ -154,7 +155,7 @@ fn a_call_read_and_written_in_its_own_dialect_means_the_same() {
     for exchange in exchanges().into_iter().filter(|exchange| exchange.operation == Operation::Chat) {
         let request = exchange.call().request().unwrap();
         let written = exchange::rewrite(&exchange, &request.model);
-        let again = Call::decode(exchange.dialect, Operation::Chat, written).unwrap().request().unwrap();
+        let again = Call::decode((exchange.dialect, Operation::Chat), written).unwrap().request().unwrap();
         assert_eq!(again, request, "{}", exchange.name);
     }
 }
@@ -168,7 +169,7 @@ fn a_call_written_in_the_other_dialect_says_the_same() {
         shape.on_unsupported = OnUnsupported::Drop;
         let outbound =
             encode_call(&call, &shape).unwrap_or_else(|fault| panic!("{}: {fault}", exchange.name));
-        let written = Call::decode(other, Operation::Chat, outbound.body).unwrap();
+        let written = Call::decode((other, Operation::Chat), outbound.body).unwrap();
         let (before, after) = (call.request().unwrap(), written.request().unwrap());
         assert_eq!(exchange::essence(&after), exchange::essence(&before), "{}", exchange.name);
     }

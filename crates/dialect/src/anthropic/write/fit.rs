@@ -8,7 +8,7 @@ use crate::{
     canonical::{
         Message, OutputFormat, Part, PartBody, Reasoning, Request, Role, Source, Tool, ToolBody, ToolChoice,
     },
-    losses::{Losses, fit_id},
+    losses::{Losses, Takes, fit_id, fit_options},
 };
 
 /// The least budget for thinking.
@@ -30,6 +30,7 @@ pub(super) fn fit(
     fit_stop(&mut fit, losses)?;
     fit_format(&mut fit, target.dialect, losses)?;
     fit_reasoning(&mut fit, (target, cap), losses)?;
+    fit_options(&mut fit, Takes::default(), losses)?;
     fit_sampling(&mut fit, losses)?;
     Ok(fit)
 }
@@ -107,6 +108,10 @@ fn fit_message(message: &mut Message, place: &str, losses: &mut Losses) -> Resul
 fn fit_part(mut part: Part, place: &str, losses: &mut Losses) -> Result<Option<Part>, Fault> {
     losses.extra(place, &part.extra)?;
     match &mut part.body {
+        PartBody::Audio { .. } | PartBody::Video { .. } => {
+            losses.refuse(place, "sound and moving pictures are not understood")?;
+            return Ok(None);
+        }
         // Empty text is refused, and says nothing.
         PartBody::Text(text) | PartBody::Refusal(text) if text.is_empty() => return Ok(None),
         PartBody::Opaque { kind, .. } => {

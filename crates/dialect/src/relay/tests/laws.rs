@@ -63,7 +63,7 @@ proptest! {
                 let _ = crate::relay_answer(&call(caller, true), upstream, Bytes::from(bytes.clone()));
                 let _ = crate::decode_fault(upstream, 500, &|_| None, &bytes);
             }
-            let _ = Call::decode(caller, Operation::Chat, Bytes::from(bytes.clone()));
+            let _ = Call::decode((caller, Operation::Chat), Bytes::from(bytes.clone()));
         }
     }
 
