@@ -15,7 +15,8 @@ use crate::{
         QuotaSubject, Target,
     },
     diagnostic::{Report, has_errors, hint},
-    limits, provider,
+    limits,
+    provider::Resolved,
     resource::canonical_bytes,
 };
 
@@ -97,7 +98,7 @@ impl<'r> Compiler<'r> {
             }
             let name = &resource.name;
             match &resource.spec {
-                Spec::Provider(spec) => drop(compiler.provider_specs.insert(name, (resource, spec))),
+                Spec::Provider(spec) => drop(compiler.provider_specs.insert(name, (resource, spec.as_ref()))),
                 Spec::Model(spec) => drop(compiler.model_specs.insert(name, (resource, spec))),
                 Spec::Route(spec) => drop(compiler.route_specs.insert(name, (resource, spec))),
                 Spec::Consumer(spec) => drop(compiler.consumer_specs.insert(name, (resource, spec))),
@@ -134,19 +135,21 @@ impl<'r> Compiler<'r> {
 
     fn providers(&mut self) {
         for (name, (resource, spec)) in std::mem::take(&mut self.provider_specs) {
-            let base_url = match provider::normalise(&spec.base_url, spec.dialect) {
-                Ok(base_url) => base_url,
-                Err(message) => {
-                    self.find(resource, |report| report.error("spec.base_url", "invalid_value", message));
-                    continue;
-                }
-            };
+            let mut report = Report::new(resource.id());
+            let resolved = spec.resolve(&mut report);
+            self.findings.append(&mut report.into_diagnostics());
+            let Some(Resolved { dialect, base_url, platform, auth, spec }) = resolved else { continue };
             let provider = Arc::new(Provider {
                 name: name.clone(),
-                dialect: spec.dialect,
+                dialect,
                 base_url,
-                credential: spec.credential.clone(),
-                headers: spec.headers.clone(),
+                platform,
+                credential: spec.credential,
+                auth,
+                quirks: spec.quirks,
+                on_unsupported: spec.on_unsupported.unwrap_or_default(),
+                fetch: spec.fetch,
+                headers: spec.headers,
                 timeouts: spec.timeouts,
                 http2: spec.http2,
                 max_tokens_field: spec.max_tokens_field,
@@ -193,6 +196,7 @@ impl<'r> Compiler<'r> {
                 team: spec.team.clone(),
                 application: spec.application.clone().unwrap_or_else(|| name.to_string()),
                 models: spec.models.clone(),
+                providers: spec.providers.clone().unwrap_or_default(),
                 labels: resource.labels.clone(),
             }));
         }
@@ -200,7 +204,21 @@ impl<'r> Compiler<'r> {
         for (resource, spec) in self.consumer_specs.values() {
             let mut report = Report::new(resource.id());
             known.check_patterns(&spec.models, self.findings.len(), &mut report);
+            self.check_providers(spec, &mut report);
             self.findings.append(&mut report.into_diagnostics());
+        }
+    }
+
+    /// A pattern that means no provider is probably misspelt.
+    fn check_providers(&self, spec: &ConsumerSpec, report: &mut Report) {
+        for (index, pattern) in spec.providers.iter().flatten().enumerate() {
+            let mut known = self.providers_by_name.keys();
+            if !known.any(|name| pattern.matches(name)) {
+                let names = self.providers_by_name.keys().map(|name| name.as_str());
+                let hint = hint_within(self.findings.len(), pattern.as_str(), names);
+                let message = format!("no Provider is meant by `{pattern}`{hint}");
+                report.warning(format_args!("spec.providers[{index}]"), "matches_nothing", message);
+            }
         }
     }
 

@@ -6,8 +6,9 @@ mod policy;
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
-    AppliesTo, Capability, Condition, Dialect, Digest, Dimension, Limits, MaxTokensField, Name, Patterns,
-    Prices, SecretRef, StickyBy, Strategy, Timeouts, UnlistedModels,
+    AppliesTo, Auth, Capability, Condition, Dialect, Digest, Dimension, Fetch, Limits, MaxTokensField, Name,
+    OnUnsupported, Patterns, Platform, Prices, Quirks, SecretRef, StickyBy, Strategy, Timeouts,
+    UnlistedModels,
 };
 
 pub(crate) use index::NameIndex;
@@ -32,8 +33,18 @@ pub struct Provider {
     pub dialect: Dialect,
     /// Where paths are appended to; without a trailing slash.
     pub base_url: String,
-    /// Where its credential is found.
+    /// Where its dialect is hosted.
+    pub platform: Platform,
+    /// Where its credential, a plain key, is found. Never together with `auth`.
     pub credential: Option<SecretRef>,
+    /// How to sign in where a plain key will not do.
+    pub auth: Option<Auth>,
+    /// How it differs from what its dialect says; ask [`Quirks::for_model`].
+    pub quirks: Quirks,
+    /// What happens to a call that asks for what it cannot do, unless the rule says otherwise.
+    pub on_unsupported: OnUnsupported,
+    /// Leave to fetch images and documents for it.
+    pub fetch: Option<Fetch>,
     /// Headers for every request.
     pub headers: BTreeMap<String, String>,
     /// As authored; complete with [`Timeouts::or`].
@@ -85,7 +96,7 @@ impl Target {
 
 /// What a model can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Capabilities(u8);
+pub struct Capabilities(u16);
 
 impl Capabilities {
     /// Whether it can do this.
@@ -137,6 +148,8 @@ pub struct Rule {
     pub timeouts: Timeouts,
     /// How often to try.
     pub retries: Retries,
+    /// What happens to a call that asks for what a target cannot do; overrides the provider's.
+    pub on_unsupported: Option<OnUnsupported>,
 }
 
 /// A model that serves by a rule.
@@ -204,6 +217,8 @@ pub struct Consumer {
     pub application: String,
     /// The models it may use.
     pub models: Patterns,
+    /// The providers it may use natively; none if there are no patterns.
+    pub providers: Patterns,
     /// For conditions.
     pub labels: BTreeMap<String, String>,
 }

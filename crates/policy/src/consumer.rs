@@ -17,6 +17,9 @@ pub struct ConsumerSpec {
     pub application: Option<String>,
     /// The models it may use: exact names, or beginnings followed by `*`.
     pub models: Patterns,
+    /// The providers whose own API it may use under `/providers/NAME/`, files and batches included. Omitted: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub providers: Option<Patterns>,
 }
 
 impl ConsumerSpec {
@@ -28,6 +31,13 @@ impl ConsumerSpec {
         }
         if let Err(message) = self.models.check() {
             report.error("spec.models", "invalid_value", message);
+        }
+        if self.providers.as_ref().is_some_and(Patterns::is_empty) {
+            let message =
+                "the list is empty and means no provider; remove the field, or write `[\"*\"]` for every one";
+            report.error("spec.providers", "invalid_value", message);
+        } else if let Some(Err(message)) = self.providers.as_ref().map(Patterns::check) {
+            report.error("spec.providers", "invalid_value", message);
         }
     }
 }

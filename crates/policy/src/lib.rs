@@ -51,7 +51,11 @@ pub use money::{NanoUsd, Prices, TokenCounts, Usd, UsdPerMillion};
 pub use name::Name;
 pub use parse::{Locations, Parsed, attach_locations, parse_documents, parse_located, parse_resource};
 pub use pattern::{Pattern, Patterns};
-pub use provider::{Dialect, MaxTokensField, ProviderSpec, Timeouts};
+pub use provider::{
+    Auth, AuthSpec, AwsAuth, AwsSource, AwsSpec, AzureSpec, Clamp, Dialect, EntraAuth, EntraSource, Fetch,
+    GoogleAuth, GoogleSource, HostPattern, MaxTokensField, ModelQuirks, OnUnsupported, OperationName,
+    Platform, ProviderSpec, Quirks, ResponsesVia, StreamUsage, Timeouts, VertexSpec, preset_names,
+};
 pub use quota::{AppliesTo, Dimension, Limits, QuotaSpec};
 pub use resource::{Kind, Resource, ResourceId, Spec};
 pub use route::{

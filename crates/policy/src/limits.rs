@@ -44,3 +44,7 @@ pub const WEIGHT: u32 = 1_000_000;
 pub const ATTEMPTS: u32 = 10;
 /// The highest price that may be authored, in USD (per million tokens, or per request).
 pub const USD: u64 = 1_000_000;
+/// Bytes of one image or document that a proxy may be allowed to fetch.
+pub const FETCHED_BYTES: u64 = 64 * 1024 * 1024;
+/// Entries of one quirk, and values or models of one entry.
+pub const QUIRK_ENTRIES: usize = 256;

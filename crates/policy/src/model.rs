@@ -60,6 +60,16 @@ pub enum Capability {
     Embeddings,
     /// Holds conversations.
     Chat,
+    /// Orders documents by relevance.
+    Rerank,
+    /// Makes and changes images.
+    ImageGeneration,
+    /// Turns speech into text.
+    Transcription,
+    /// Turns text into speech.
+    Speech,
+    /// Judges content.
+    Moderation,
 }
 
 impl ModelSpec {

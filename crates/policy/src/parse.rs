@@ -103,6 +103,18 @@ pub fn parse_resource(body: &[u8]) -> Result<Resource, Vec<Diagnostic>> {
     checked(&node, "")
 }
 
+/// Reads one value from a file of ours.
+pub(crate) fn read_value<T: FromNode>(text: &str) -> Result<T, String> {
+    let (position, message) = match yaml::read(text) {
+        Err((position, _, message)) => (position, message),
+        Ok(nodes) => match nodes.as_slice() {
+            [node] => return T::from_node(node).map_err(|error| error.into_diagnostic("", "").to_string()),
+            _ => return Err("expected one document".to_owned()),
+        },
+    };
+    Err(format!("{}: {message}", position.in_source("line")))
+}
+
 /// The documents of a file; a list at the top counts as that many documents.
 fn read(source: &str, text: &str) -> Result<Vec<Node>, Vec<Diagnostic>> {
     if text.len() > limits::DOCUMENTS_BYTES {

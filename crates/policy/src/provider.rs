@@ -1,22 +1,65 @@
 //! The kind `Provider`: where models are served, in which dialect and with which credential.
 
-use std::{collections::BTreeMap, net::IpAddr};
+mod address;
+mod auth;
+mod fetch;
+mod platform;
+mod preset;
+mod quirks;
+mod resolve;
+
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
+
+pub use auth::{Auth, AuthSpec, AwsAuth, AwsSource, EntraAuth, EntraSource, GoogleAuth, GoogleSource};
+pub use fetch::{Fetch, HostPattern};
+pub use platform::{AwsSpec, AzureSpec, Platform, VertexSpec};
+pub use preset::preset_names;
+pub use quirks::{Clamp, ModelQuirks, OperationName, Quirks, ResponsesVia, StreamUsage};
+pub(crate) use resolve::Resolved;
 
 use crate::{SecretRef, Span, diagnostic::Report, limits};
 
 /// What an operator writes about a provider.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderSpec {
-    /// How the provider speaks.
-    pub dialect: Dialect,
-    /// What the official SDK of that dialect takes as its base URL. Plain `http://` only to loopback.
-    pub base_url: String,
-    /// Where the credential is found. Omitted: the provider needs none.
+    /// A vendor about which the rest is known. What is written beside it counts instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = preset_names().collect::<Vec<_>>()))]
+    pub preset: Option<String>,
+    /// How the provider speaks. Needed unless a preset knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dialect: Option<Dialect>,
+    /// What the official SDK of that dialect takes as its base URL. Plain `http://` only to loopback. Needed unless a preset knows
+    /// or a cloud has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<String>,
+    /// Where the credential, a plain key, is found. Omitted: the provider needs none, or `auth` says more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<SecretRef>,
+    /// That the models are at Azure OpenAI.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub azure: Option<AzureSpec>,
+    /// That the models are at Google Vertex AI.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vertex: Option<VertexSpec>,
+    /// That the models are at AWS Bedrock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aws: Option<AwsSpec>,
+    /// How to sign in where a plain key will not do. Not together with `credential`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<AuthSpec>,
+    /// How it differs from what its dialect says.
+    #[serde(default, skip_serializing_if = "Quirks::is_empty")]
+    pub quirks: Quirks,
+    /// What happens to a call that asks for what the target cannot do. Omitted: `refuse`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_unsupported: Option<OnUnsupported>,
+    /// Leave for the proxy to fetch images and documents for it. Omitted: none are fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetch: Option<Fetch>,
     /// Headers added to every request. Never for credentials.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
@@ -37,10 +80,42 @@ pub struct ProviderSpec {
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Dialect {
-    /// OpenAI chat completions and embeddings, and all that is compatible with them.
+    /// OpenAI chat completions, embeddings and the rest of that API, and all that is compatible with them.
     OpenAi,
+    /// OpenAI's Responses API alone.
+    Responses,
     /// Anthropic messages.
     Anthropic,
+    /// Google's `generateContent`.
+    Gemini,
+    /// AWS Bedrock's `Converse`.
+    Bedrock,
+    /// Cohere's chat, embed and rerank of version 2.
+    Cohere,
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Dialect::OpenAi => "openai",
+            Dialect::Responses => "responses",
+            Dialect::Anthropic => "anthropic",
+            Dialect::Gemini => "gemini",
+            Dialect::Bedrock => "bedrock",
+            Dialect::Cohere => "cohere",
+        })
+    }
+}
+
+/// What happens to a call that asks for what a target cannot do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnUnsupported {
+    /// It is refused, and the field named.
+    #[default]
+    Refuse,
+    /// It is sent without the field, and a header of the answer names it.
+    Drop,
 }
 
 /// The name of the field that limits output tokens.
@@ -111,13 +186,15 @@ impl Timeouts {
 
 impl ProviderSpec {
     pub(crate) fn check(&self, report: &mut Report) {
-        if let Err(message) = normalise(&self.base_url, self.dialect) {
-            report.error("spec.base_url", "invalid_value", message);
-        }
+        let resolved = self.resolve(report);
         self.timeouts.check("spec.timeouts", report);
-        if self.max_tokens_field.is_some() && self.dialect != Dialect::OpenAi {
+        let is_elsewhere = resolved.is_some_and(|resolved| resolved.dialect != Dialect::OpenAi);
+        if self.max_tokens_field.is_some() && is_elsewhere {
             let message = "only a provider of the dialect `openai` has a choice here; remove the field";
             report.error("spec.max_tokens_field", "invalid_value", message);
+        }
+        if let Some(fetch) = &self.fetch {
+            fetch.check(report);
         }
         if self.headers.len() > limits::HEADERS {
             report.error("spec.headers", "too_large", format!("at most {} headers", limits::HEADERS));
@@ -131,6 +208,19 @@ impl ProviderSpec {
             if let Err(message) = check_header(name, value) {
                 report.error(path, "invalid_value", message);
             }
+        }
+    }
+}
+
+impl ProviderSpec {
+    /// Whether a field that a preset may need is written.
+    fn has(&self, field: &str) -> bool {
+        match field {
+            "base_url" => self.base_url.is_some(),
+            "vertex" => self.vertex.is_some(),
+            "aws" => self.aws.is_some(),
+            "azure" => self.azure.is_some(),
+            _ => false,
         }
     }
 }
@@ -174,138 +264,15 @@ fn check_header(name: &str, value: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The base URL without its trailing slash, as calls append paths to it. An `openai` URL without a path gets `/v1`, an
-/// `anthropic` one loses a trailing `/v1`, as in the official SDKs.
-pub(crate) fn normalise(base_url: &str, dialect: Dialect) -> Result<String, String> {
-    if base_url.len() > 2048 || !base_url.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("a URL is ASCII without spaces, of at most 2048 characters".to_owned());
-    }
-    let example = match dialect {
-        Dialect::OpenAi => "https://api.openai.com/v1",
-        Dialect::Anthropic => "https://api.anthropic.com",
-    };
-    let (scheme, rest) =
-        base_url.split_once("://").ok_or_else(|| format!("write a whole URL, such as `{example}`"))?;
-    let is_plain = match scheme {
-        "https" => false,
-        "http" => true,
-        _ => {
-            return Err(format!(
-                "a URL begins with `https://` (or `http://` to loopback), such as `{example}`"
-            ));
-        }
-    };
-    let end = rest.find('/').unwrap_or(rest.len());
-    let (authority, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
-    if authority.contains('@') {
-        return Err("a URL must not hold a user name or password; write `spec.credential`".to_owned());
-    }
-    if rest.contains(['?', '#', '\\', '"', '<', '>', '`', '{', '}', '|', '^']) {
-        return Err("a base URL has neither query nor fragment".to_owned());
-    }
-    let host = check_authority(authority)?;
-    if is_plain && !is_loopback(host) {
-        return Err(format!("plain `http://` is allowed to loopback only; write `https://{rest}`"));
-    }
-    let path = path.trim_end_matches('/');
-    let path = match dialect {
-        Dialect::OpenAi if path.is_empty() => "/v1",
-        Dialect::OpenAi => path,
-        Dialect::Anthropic => path.strip_suffix("/v1").unwrap_or(path),
-    };
-    Ok(format!("{scheme}://{}{path}", authority.to_ascii_lowercase()))
-}
-
-/// Returns the host.
-fn check_authority(authority: &str) -> Result<&str, String> {
-    let wrong = || "the URL's host or port is not valid".to_owned();
-    let (host, port) = if authority.starts_with('[') {
-        let end = authority.find(']').ok_or_else(wrong)?;
-        let (host, port) = authority.split_at_checked(end + 1).ok_or_else(wrong)?;
-        (host, if port.is_empty() { None } else { Some(port.strip_prefix(':').ok_or_else(wrong)?) })
-    } else {
-        authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)))
-    };
-    if let Some(port) = port
-        && (!port.bytes().all(|byte| byte.is_ascii_digit())
-            || port.parse::<u16>().map_or(true, |port| port == 0))
-    {
-        return Err(wrong());
-    }
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let is_v6 = host.starts_with('[') && matches!(bare.parse(), Ok(IpAddr::V6(_)));
-    let is_name = !host.is_empty()
-        && host.len() <= 253
-        && host.split('.').all(|label| !label.is_empty() && label.len() <= 63)
-        && host
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-' || byte == b'_');
-    if is_v6 || is_name { Ok(bare) } else { Err(wrong()) }
-}
-
-fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
-        || host.to_ascii_lowercase().ends_with(".localhost")
-        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 pub(crate) fn is_false(flag: &bool) -> bool {
     !*flag
 }
 
-#[cfg(test)]
-mod tests {
-    use super::{Dialect, check_header, normalise};
-
-    #[test]
-    fn a_base_url_is_what_the_official_sdk_takes() {
-        for (dialect, written, meant) in [
-            (Dialect::OpenAi, "https://api.openai.com/v1", "https://api.openai.com/v1"),
-            (Dialect::OpenAi, "https://API.openai.com/v1/", "https://api.openai.com/v1"),
-            (Dialect::OpenAi, "http://localhost:8000", "http://localhost:8000/v1"),
-            (Dialect::OpenAi, "https://api.groq.com/openai/v1", "https://api.groq.com/openai/v1"),
-            (Dialect::OpenAi, "http://[::1]:11434/v1", "http://[::1]:11434/v1"),
-            (Dialect::Anthropic, "https://api.anthropic.com", "https://api.anthropic.com"),
-            (Dialect::Anthropic, "https://api.anthropic.com/v1/", "https://api.anthropic.com"),
-            (Dialect::Anthropic, "http://127.0.0.2:9100/x/v1", "http://127.0.0.2:9100/x"),
-        ] {
-            assert_eq!(normalise(written, dialect).as_deref(), Ok(meant));
-        }
-    }
-
-    #[test]
-    fn a_url_that_leaks_or_cannot_work_is_refused() {
-        for (written, reason) in [
-            ("http://api.openai.com/v1", "loopback only"),
-            ("http://127.0.0.1.evil.example/v1", "loopback only"),
-            ("https://user:secret@api.openai.com", "user name"),
-            ("https://api.openai.com/v1?x=1", "query"),
-            ("https://", "host or port"),
-            ("https://a..b", "host or port"),
-            ("https://a:0/v1", "host or port"),
-            ("https://a:99999/v1", "host or port"),
-            ("https://[zz]/v1", "host or port"),
-            ("ftp://a/v1", "begins with"),
-            ("api.openai.com", "whole URL"),
-            ("https://a b", "without spaces"),
-        ] {
-            let error = normalise(written, Dialect::OpenAi).unwrap_err();
-            assert!(error.contains(reason), "{written}: {error}");
-        }
-    }
-
-    #[test]
-    fn a_header_cannot_carry_a_credential_or_break_the_request() {
-        assert_eq!(check_header("x-title", "frontdoor"), Ok(()));
-        for (name, value) in [
-            ("authorization", "planted"),
-            ("X-A", "planted"),
-            ("a b", "planted"),
-            ("x-a", "planted\r\nb: c"),
-            ("", "planted"),
-        ] {
-            assert!(!check_header(name, value).unwrap_err().contains("planted"));
-        }
-    }
+/// For fields that are omitted where they say nothing.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
+
+#[cfg(test)]
+mod tests;

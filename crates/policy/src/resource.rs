@@ -80,7 +80,7 @@ macro_rules! kinds {
 
 kinds! {
     /// Where models are served.
-    Provider(ProviderSpec),
+    Provider(Box<ProviderSpec>),
     /// A public name and the targets that serve it.
     Model(ModelSpec),
     /// Which targets serve which calls.

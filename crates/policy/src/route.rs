@@ -5,7 +5,8 @@ use std::{fmt, num::NonZeroU32, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Name, Patterns, Span, Timeouts, diagnostic::Report, limits, model::check_weight, text::text_newtype,
+    Name, OnUnsupported, Patterns, Span, Timeouts, diagnostic::Report, limits, model::check_weight,
+    text::text_newtype,
 };
 
 /// What an operator writes about a route.
@@ -50,6 +51,9 @@ pub struct RuleSpec {
     /// How often to try.
     #[serde(default, skip_serializing_if = "RetriesSpec::is_empty")]
     pub retries: RetriesSpec,
+    /// What happens to a call that asks for what a target cannot do; overrides the provider's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_unsupported: Option<OnUnsupported>,
 }
 
 /// How targets are chosen.

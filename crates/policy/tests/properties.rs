@@ -53,15 +53,15 @@ fn provider() -> impl Strategy<Value = Spec> {
         .prop_map(|text| text.parse::<SecretRef>().unwrap());
     (any::<bool>(), option::of(credential), headers, timeouts()).prop_map(
         |(http2, credential, headers, timeouts)| {
-            Spec::Provider(ProviderSpec {
-                dialect: if http2 { Dialect::OpenAi } else { Dialect::Anthropic },
-                base_url: "https://example.com/v1".to_owned(),
+            Spec::Provider(Box::new(ProviderSpec {
+                dialect: Some(if http2 { Dialect::OpenAi } else { Dialect::Anthropic }),
+                base_url: Some("https://example.com/v1".to_owned()),
                 credential,
                 headers,
                 timeouts,
                 http2,
-                max_tokens_field: None,
-            })
+                ..ProviderSpec::default()
+            }))
         },
     )
 }
@@ -109,7 +109,7 @@ fn route() -> impl Strategy<Value = Spec> {
 
 fn consumer() -> impl Strategy<Value = Spec> {
     (text(), text(), option::of(text()), patterns()).prop_map(|(organisation, team, application, models)| {
-        Spec::Consumer(ConsumerSpec { organisation, team, application, models })
+        Spec::Consumer(ConsumerSpec { organisation, team, application, models, providers: None })
     })
 }
 

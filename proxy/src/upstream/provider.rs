@@ -72,6 +72,10 @@ impl Upstream {
         let dialect = match provider.dialect {
             policy::Dialect::OpenAi => Dialect::OpenAi,
             policy::Dialect::Anthropic => Dialect::Anthropic,
+            other => {
+                let message = format!("this proxy does not speak `{other}` to providers");
+                return Err(refuse("/spec/dialect", "unsupported_dialect", message));
+            }
         };
         let base = provider.base_url.parse::<Uri>().map_err(|error| {
             let message = format!("`{}` is not a URL: {error}", provider.base_url);

@@ -107,6 +107,7 @@ impl Known<'_> {
             fallbacks,
             timeouts: rule.timeouts,
             retries: retries(&rule.retries),
+            on_unsupported: rule.on_unsupported,
         }
     }
 
