@@ -85,9 +85,13 @@ impl Authorizer {
 
 /// The header for a plain key, and what stands before the key in it.
 const fn key_header(provider: &compiled::Provider) -> (&'static str, &'static str) {
-    match provider.dialect {
-        policy::Dialect::OpenAi => ("authorization", "Bearer "),
-        policy::Dialect::Anthropic => ("x-api-key", ""),
+    use policy::{Dialect, Platform};
+    match (&provider.platform, provider.dialect) {
+        (Platform::Azure { .. }, _) => ("api-key", ""),
+        (Platform::Direct, Dialect::Anthropic) => ("x-api-key", ""),
+        (Platform::Direct, Dialect::Gemini) => ("x-goog-api-key", ""),
+        (Platform::Direct, Dialect::OpenAi | Dialect::Responses | Dialect::Bedrock | Dialect::Cohere)
+        | (Platform::Vertex { .. } | Platform::Bedrock { .. }, _) => ("authorization", "Bearer "),
     }
 }
 
