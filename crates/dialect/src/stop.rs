@@ -3,6 +3,8 @@
 //! A block stays visible as a block in every dialect. An unknown reason becomes the safest known one and the
 //! provider's own word is kept beside it; it never fails a finished answer.
 
+use StopReason::{ContextWindow, End, Failed, Length, Pause, Refusal, StopSequence, ToolUse};
+
 use crate::Dialect;
 
 /// Why an answer ended.
@@ -28,96 +30,107 @@ pub enum StopReason {
 
 /// The words of a dialect. The first line that fits wins, in both directions.
 fn words(dialect: Dialect) -> &'static [(StopReason, &'static str)] {
-    use StopReason::{ContextWindow, End, Failed, Length, Pause, Refusal, StopSequence, ToolUse};
     match dialect {
-        Dialect::OpenAi => &[
-            (End, "stop"),
-            (Length, "length"),
-            (ToolUse, "tool_calls"),
-            (Refusal, "content_filter"),
-            (StopSequence, "stop"),
-            (ContextWindow, "length"),
-            (Pause, "stop"),
-            (Failed, "error"),
-            (ToolUse, "function_call"),
-            (Length, "model_length"),
-            (Failed, "timeout"),
-        ],
-        Dialect::Responses => &[
-            (End, "completed"),
-            (Length, "max_output_tokens"),
-            (Refusal, "content_filter"),
-            (Failed, "failed"),
-            (ToolUse, "completed"),
-            (StopSequence, "completed"),
-            (ContextWindow, "max_output_tokens"),
-            (Pause, "completed"),
-            (Failed, "cancelled"),
-        ],
-        Dialect::Anthropic => &[
-            (End, "end_turn"),
-            (Length, "max_tokens"),
-            (ToolUse, "tool_use"),
-            (Refusal, "refusal"),
-            (StopSequence, "stop_sequence"),
-            (ContextWindow, "model_context_window_exceeded"),
-            (Pause, "pause_turn"),
-            (Failed, "error"),
-        ],
-        Dialect::Gemini => &[
-            (End, "STOP"),
-            (Length, "MAX_TOKENS"),
-            (Refusal, "SAFETY"),
-            (ToolUse, "STOP"),
-            (StopSequence, "STOP"),
-            (ContextWindow, "MAX_TOKENS"),
-            (Pause, "STOP"),
-            (Failed, "OTHER"),
-            (Refusal, "RECITATION"),
-            (Refusal, "LANGUAGE"),
-            (Refusal, "BLOCKLIST"),
-            (Refusal, "PROHIBITED_CONTENT"),
-            (Refusal, "SPII"),
-            (Refusal, "MODEL_ARMOR"),
-            (Refusal, "IMAGE_SAFETY"),
-            (Refusal, "IMAGE_PROHIBITED_CONTENT"),
-            (Refusal, "IMAGE_RECITATION"),
-            (Failed, "MALFORMED_FUNCTION_CALL"),
-            (Failed, "UNEXPECTED_TOOL_CALL"),
-            (Failed, "TOO_MANY_TOOL_CALLS"),
-            (Failed, "MISSING_THOUGHT_SIGNATURE"),
-            (Failed, "MALFORMED_RESPONSE"),
-            (Failed, "NO_IMAGE"),
-            (Failed, "IMAGE_OTHER"),
-            (Pause, "CONTINUATION"),
-            (Refusal, "ESCALATION"),
-        ],
-        Dialect::Bedrock => &[
-            (End, "end_turn"),
-            (Length, "max_tokens"),
-            (ToolUse, "tool_use"),
-            (Refusal, "content_filtered"),
-            (StopSequence, "stop_sequence"),
-            (ContextWindow, "model_context_window_exceeded"),
-            (Pause, "end_turn"),
-            (Failed, "malformed_model_output"),
-            (Refusal, "guardrail_intervened"),
-            (Failed, "malformed_tool_use"),
-        ],
-        Dialect::Cohere => &[
-            (End, "COMPLETE"),
-            (Length, "MAX_TOKENS"),
-            (ToolUse, "TOOL_CALL"),
-            (StopSequence, "STOP_SEQUENCE"),
-            (Refusal, "ERROR_TOXIC"),
-            (ContextWindow, "MAX_TOKENS"),
-            (Pause, "COMPLETE"),
-            (Failed, "ERROR"),
-            (Length, "ERROR_LIMIT"),
-            (Failed, "TIMEOUT"),
-        ],
+        Dialect::OpenAi => OPENAI,
+        Dialect::Responses => RESPONSES,
+        Dialect::Anthropic => ANTHROPIC,
+        Dialect::Gemini => GEMINI,
+        Dialect::Bedrock => BEDROCK,
+        Dialect::Cohere => COHERE,
     }
 }
+
+const OPENAI: &[(StopReason, &str)] = &[
+    (End, "stop"),
+    (Length, "length"),
+    (ToolUse, "tool_calls"),
+    (Refusal, "content_filter"),
+    (StopSequence, "stop"),
+    (ContextWindow, "length"),
+    (Pause, "stop"),
+    (Failed, "error"),
+    (ToolUse, "function_call"),
+    (Length, "model_length"),
+    (Failed, "timeout"),
+];
+
+const RESPONSES: &[(StopReason, &str)] = &[
+    (End, "completed"),
+    (Length, "max_output_tokens"),
+    (Refusal, "content_filter"),
+    (Failed, "failed"),
+    (ToolUse, "completed"),
+    (StopSequence, "completed"),
+    (ContextWindow, "max_output_tokens"),
+    (Pause, "completed"),
+    (Failed, "cancelled"),
+];
+
+const ANTHROPIC: &[(StopReason, &str)] = &[
+    (End, "end_turn"),
+    (Length, "max_tokens"),
+    (ToolUse, "tool_use"),
+    (Refusal, "refusal"),
+    (StopSequence, "stop_sequence"),
+    (ContextWindow, "model_context_window_exceeded"),
+    (Pause, "pause_turn"),
+    (Failed, "error"),
+];
+
+const GEMINI: &[(StopReason, &str)] = &[
+    (End, "STOP"),
+    (Length, "MAX_TOKENS"),
+    (Refusal, "SAFETY"),
+    (ToolUse, "STOP"),
+    (StopSequence, "STOP"),
+    (ContextWindow, "MAX_TOKENS"),
+    (Pause, "STOP"),
+    (Failed, "OTHER"),
+    (Refusal, "RECITATION"),
+    (Refusal, "LANGUAGE"),
+    (Refusal, "BLOCKLIST"),
+    (Refusal, "PROHIBITED_CONTENT"),
+    (Refusal, "SPII"),
+    (Refusal, "MODEL_ARMOR"),
+    (Refusal, "IMAGE_SAFETY"),
+    (Refusal, "IMAGE_PROHIBITED_CONTENT"),
+    (Refusal, "IMAGE_RECITATION"),
+    (Failed, "MALFORMED_FUNCTION_CALL"),
+    (Failed, "UNEXPECTED_TOOL_CALL"),
+    (Failed, "TOO_MANY_TOOL_CALLS"),
+    (Failed, "MISSING_THOUGHT_SIGNATURE"),
+    (Failed, "MALFORMED_RESPONSE"),
+    (Failed, "NO_IMAGE"),
+    (Failed, "IMAGE_OTHER"),
+    (Pause, "CONTINUATION"),
+    (Refusal, "ESCALATION"),
+];
+
+const BEDROCK: &[(StopReason, &str)] = &[
+    (End, "end_turn"),
+    (Length, "max_tokens"),
+    (ToolUse, "tool_use"),
+    (Refusal, "content_filtered"),
+    (StopSequence, "stop_sequence"),
+    (ContextWindow, "model_context_window_exceeded"),
+    (Pause, "end_turn"),
+    (Failed, "malformed_model_output"),
+    (Refusal, "guardrail_intervened"),
+    (Failed, "malformed_tool_use"),
+];
+
+const COHERE: &[(StopReason, &str)] = &[
+    (End, "COMPLETE"),
+    (Length, "MAX_TOKENS"),
+    (ToolUse, "TOOL_CALL"),
+    (StopSequence, "STOP_SEQUENCE"),
+    (Refusal, "ERROR_TOXIC"),
+    (ContextWindow, "MAX_TOKENS"),
+    (Pause, "COMPLETE"),
+    (Failed, "ERROR"),
+    (Length, "ERROR_LIMIT"),
+    (Failed, "TIMEOUT"),
+];
 
 /// Words inside an unknown reason that tell what it must mean. A block is looked for first.
 const HINTS: &[(StopReason, &[&str])] = &[

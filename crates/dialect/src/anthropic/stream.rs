@@ -116,7 +116,7 @@ impl Decoder {
             }
             "thinking" => {
                 events.extend(some(block.take_string("thinking")?).map(Event::Thinking));
-                events.extend(some(block.take_string("signature")?).map(signature));
+                events.extend(some(block.take_string("signature")?).as_deref().map(signature));
                 Block::Said
             }
             "redacted_thinking" => {
@@ -153,7 +153,7 @@ impl Decoder {
                 events.extend(some(delta.take_string("thinking")?).map(Event::Thinking));
             }
             ("signature_delta", Block::Said) => {
-                events.extend(some(delta.take_string("signature")?).map(signature));
+                events.extend(some(delta.take_string("signature")?).as_deref().map(signature));
             }
             ("input_json_delta", Block::Tool { index, continued, .. }) => {
                 if let Some(fragment) = some(delta.take_string("partial_json")?) {
@@ -202,8 +202,8 @@ impl Decoder {
     }
 }
 
-fn signature(text: String) -> Event {
-    Event::Signature(Signature::read(Dialect::Anthropic, &text))
+fn signature(text: &str) -> Event {
+    Event::Signature(Signature::read(Dialect::Anthropic, text))
 }
 
 fn some(text: Option<String>) -> Option<String> {

@@ -96,7 +96,7 @@ impl Translate {
             return Err(decode_in_band(&data));
         }
         let mut events = Vec::new();
-        let read = self.decoder.push(&record.event, &data, &mut events);
+        let read = self.decoder.push(record.event, &data, &mut events);
         self.write(events, written)?;
         read
     }
