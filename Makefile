@@ -1,5 +1,5 @@
 # The commands of the README. Each does its own set-up; long ones print progress.
-.PHONY: run test check bench soak fuzz dist setup
+.PHONY: run test compatibility check bench soak fuzz dist setup
 
 # Builds Frontdoor and starts everything on this machine: `frontdoor up`.
 run:
@@ -11,6 +11,11 @@ run:
 test:
 	@scripts/setup test
 	cargo test --workspace --no-fail-fast
+
+# Runs every client library against every provider and writes docs/compatibility.md.
+compatibility:
+	@scripts/setup test
+	FRONTDOOR_COMPATIBILITY=write cargo test -p frontdoor-tests --test promises compatibility -- --nocapture
 
 # Formatting, lints, documents, and the rules of the house.
 check:

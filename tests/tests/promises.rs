@@ -12,6 +12,7 @@ mod promises {
     mod bad_input;
     mod change;
     mod channel;
+    mod compatibility;
     mod documents;
     mod etcd;
     mod first_steps;

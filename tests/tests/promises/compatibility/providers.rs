@@ -1,0 +1,115 @@
+//! The columns: every dialect and platform that the simulator speaks, as a policy would write it.
+
+use serde_json::{Value, json};
+
+/// One provider.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Behind {
+    /// As in names of resources.
+    pub(super) name: &'static str,
+    /// At the head of its column.
+    pub(super) title: &'static str,
+    /// Its spec, in YAML's flow style. The address stands for the simulator's.
+    spec: &'static str,
+    dialect: &'static str,
+    /// The model asked of it.
+    model: &'static str,
+    /// The same for embeddings, where it has any.
+    embedding: Option<&'static str>,
+    /// How it says that its filter ended the answer.
+    refusal: &'static str,
+    /// Whether it shows its thoughts.
+    shows_thoughts: bool,
+    /// What of its thoughts has to come back to it untouched.
+    signature: Option<&'static str>,
+}
+
+/// In the order of the table's columns.
+pub(super) fn providers() -> Vec<Behind> {
+    let openai = Behind {
+        name: "openai",
+        title: "OpenAI",
+        spec: "{dialect: openai, base_url: 'http://127.0.0.1:9100/v1'}",
+        dialect: "openai",
+        model: "gpt-5-mini",
+        embedding: Some("text-embedding-3-small"),
+        refusal: "content_filter",
+        shows_thoughts: false,
+        signature: None,
+    };
+    let anthropic = Behind {
+        name: "anthropic",
+        title: "Anthropic",
+        spec: "{dialect: anthropic, base_url: 'http://127.0.0.1:9100'}",
+        dialect: "anthropic",
+        model: "claude-sonnet-4-5",
+        embedding: None,
+        refusal: "refusal",
+        shows_thoughts: true,
+        signature: Some("c2ltdWxhdGVkLXNpZ25hdHVyZQ=="),
+    };
+    vec![openai, anthropic]
+}
+
+impl Behind {
+    /// Provider, models and the application whose calls it serves.
+    pub(super) fn documents(&self) -> String {
+        let Self { name, spec, model, .. } = self;
+        let prices = "prices: {input: 1, output: 2}";
+        let mut documents = format!(
+            "kind: Provider\nname: {name}\nspec: {spec}\n---\n\
+             kind: Model\nname: on-{name}\nspec: {{targets: [{{provider: {name}, model: '{model}', {prices}}}], max_output_tokens: 8000}}\n---\n\
+             kind: Model\nname: failing-{name}-*\nspec: {{targets: [{{provider: {name}, {prices}}}], max_output_tokens: 8000}}\n---\n\
+             kind: Consumer\nname: on-{name}\nspec: {{organisation: example, team: matrix, models: ['*']}}\n"
+        );
+        if let Some(embedding) = self.embedding {
+            let target = format!("{{provider: {name}, model: '{embedding}', {prices}}}");
+            documents += &format!(
+                "---\nkind: Model\nname: on-{name}-embedding\nspec: {{targets: [{target}], capabilities: [embeddings]}}\n"
+            );
+        }
+        documents
+    }
+
+    /// What a worker has to know of it.
+    pub(super) fn told(&self, key: &str) -> Value {
+        json!({
+            "name": self.name, "key": key, "dialect": self.dialect, "refusal": self.refusal,
+            "embeddings": self.embedding.is_some(), "shows_thoughts": self.shows_thoughts, "signature": self.signature,
+        })
+    }
+}
+
+/// The names that applications ask for, whoever serves them.
+const NAMES: [&str; 4] = ["gpt-4.1-mini", "gpt-5-mini", "claude-sonnet-4-5", "gemini-2.5-flash"];
+const EMBEDDINGS: [&str; 2] = ["text-embedding-3-small", "gemini-embedding-001"];
+
+/// The applications' models, and a route that sends each application to its provider.
+pub(super) fn routing(served: &[&str]) -> String {
+    let embed: Vec<&str> = providers()
+        .iter()
+        .filter(|provider| provider.embedding.is_some() && served.contains(&provider.name))
+        .map(|provider| provider.name)
+        .collect();
+    let chats = route("chat", &NAMES, served, "");
+    chats + &route("embeddings", &EMBEDDINGS, &embed, "-embedding")
+}
+
+fn route(name: &str, models: &[&str], served: &[&str], ending: &str) -> String {
+    let capability = if ending.is_empty() { "" } else { ", capabilities: [embeddings]" };
+    let mut documents = String::new();
+    for model in models {
+        let first = served.first().unwrap();
+        let target = format!("{{provider: {first}, prices: {{input: 1, output: 2}}}}");
+        documents += &format!(
+            "kind: Model\nname: {model}\nspec: {{targets: [{target}], max_output_tokens: 8000{capability}}}\n---\n"
+        );
+    }
+    documents += &format!("kind: Route\nname: {name}\nspec:\n  models: [{}]\n  rules:\n", models.join(", "));
+    for provider in served {
+        documents += &format!(
+            "    - {{name: on-{provider}, when: 'caller.application == \"on-{provider}\"', targets: [{{model: on-{provider}{ending}}}]}}\n"
+        );
+    }
+    documents + "---\n"
+}
