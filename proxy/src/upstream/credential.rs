@@ -26,6 +26,11 @@ impl ReadEnv {
     pub fn new(read: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
         Self(Arc::new(read))
     }
+
+    /// The value of one variable.
+    pub(super) fn get(&self, name: &str) -> Option<String> {
+        (self.0)(name)
+    }
 }
 
 impl fmt::Debug for ReadEnv {
@@ -109,7 +114,7 @@ impl Credential {
         }
         let fresh = match &self.reference {
             SecretRef::Env(name) => {
-                let secret = (self.read_env.0)(name).ok_or_else(|| CredentialError::NotSet(name.clone()))?;
+                let secret = self.read_env.get(name).ok_or_else(|| CredentialError::NotSet(name.clone()))?;
                 Seen { value: self.to_header(&secret)?, looked_at: now, stamp: None }
             }
             SecretRef::File(path) => self.look_at(path, seen, now)?,

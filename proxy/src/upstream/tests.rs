@@ -349,7 +349,8 @@ async fn a_target_without_credential_is_passed_over_without_a_request_and_named(
     let world = World::with_policy(&policy_for(&[url], "env:NOT_SET", "openai"), tasks);
     let failure = world.ask(&plain()).await.unwrap_err();
     assert_eq!((failure.code, failure.status), (code::UPSTREAM_CREDENTIAL, 502));
-    assert!(failure.message.contains("`NOT_SET`"), "{failure}");
+    assert!(failure.message.contains("provider `p0`"), "{failure}");
+    assert!(!failure.message.contains("NOT_SET"), "where it is looked for is nothing for callers: {failure}");
     assert!(provider.seen().is_empty());
     world.expect_attempts(&[("p0", "no_credential")]);
 }
