@@ -201,7 +201,7 @@ fn finish(request: http::request::Builder) -> Result<Request<Bytes>, SourceError
     // The error of the builder is dropped on purpose: it could quote the token.
     request
         .body(Bytes::new())
-        .or_else(|_| Err(SourceError::broken("what is to be sent does not fit into a header")))
+        .map_err(|_unsaid| SourceError::broken("what is to be sent does not fit into a header"))
 }
 
 fn read_found(found: Found, provider: &'static str) -> Result<Fresh<Credentials>, SourceError> {

@@ -110,7 +110,7 @@ impl Entra {
         let request = Request::post(self.fetcher.place(&url)?)
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Bytes::copy_from_slice(form(&fields).as_bytes()))
-            .or_else(|_| Err(SourceError::broken("the token request cannot be written")))?;
+            .map_err(|_unsaid| SourceError::broken("the token request cannot be written"))?;
         granted(&self.fetcher.ask(request).await?.ok()?, now_ms)
     }
 
@@ -143,7 +143,7 @@ impl Entra {
         };
         let request = request
             .body(Bytes::new())
-            .or_else(|_| Err(SourceError::broken("`IDENTITY_HEADER` does not fit into a header")))?;
+            .map_err(|_unsaid| SourceError::broken("`IDENTITY_HEADER` does not fit into a header"))?;
         let asked = async { granted(&self.fetcher.ask(request).await?.ok()?, now_ms) };
         asked.await.map_err(|error: SourceError| error.within("the managed identity"))
     }

@@ -198,7 +198,8 @@ impl Google {
         let request = Request::post(self.fetcher.place(url)?)
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Bytes::copy_from_slice(form(fields).as_bytes()));
-        let request = request.or_else(|_| Err(SourceError::broken("the token request cannot be written")))?;
+        let request =
+            request.map_err(|_unsaid| SourceError::broken("the token request cannot be written"))?;
         let said = self.fetcher.ask(request).await.map_err(SourceError::required)?.ok()?;
         granted(&said, now_ms)
     }
@@ -213,7 +214,7 @@ impl Google {
         let request = Request::get(self.fetcher.place(&url)?)
             .header("metadata-flavor", "Google")
             .body(Bytes::new())
-            .or_else(|_| Err(SourceError::broken("the metadata request cannot be written")))?;
+            .map_err(|_unsaid| SourceError::broken("the metadata request cannot be written"))?;
         let asked = async {
             let said = self.fetcher.ask(request).await?.ok()?;
             if said.headers.get("metadata-flavor").is_none_or(|flavor| flavor != "Google") {
@@ -238,7 +239,7 @@ impl Google {
             .header(CONTENT_TYPE, "application/json")
             .header("authorization", bearer(base)?)
             .body(Bytes::from(body))
-            .or_else(|_| Err(SourceError::broken("the request to impersonate cannot be written")))?;
+            .map_err(|_unsaid| SourceError::broken("the request to impersonate cannot be written"))?;
         let asked = async {
             let granted: Impersonation = self.fetcher.ask(request).await?.ok()?.json()?;
             let wrong = || SourceError::broken("the answer's time of expiry is not a time");
@@ -275,16 +276,16 @@ pub(super) fn bearer(token: &str) -> Result<HeaderValue, SourceError> {
         return Err(unfit());
     }
     let text = Zeroizing::new(format!("Bearer {token}"));
-    let mut value = HeaderValue::try_from(text.as_str()).or_else(|_| Err(unfit()))?;
+    let mut value = HeaderValue::try_from(text.as_str()).map_err(|_unsaid| unfit())?;
     value.set_sensitive(true);
     Ok(value)
 }
 
 /// Reads a credential file. What is wrong is told by place only: the reason could quote a secret.
 fn read(text: &str, place: &str) -> Result<KeyFile, SourceError> {
-    serde_json::from_str(text).or_else(|error: serde_json::Error| {
+    serde_json::from_str(text).map_err(|error| {
         let at = format!("line {}, column {}", error.line(), error.column());
-        Err(SourceError::broken(format!("{place} is not a credential file of Google (see {at})")))
+        SourceError::broken(format!("{place} is not a credential file of Google (see {at})"))
     })
 }
 

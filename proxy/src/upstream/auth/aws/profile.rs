@@ -48,8 +48,9 @@ async fn resolve(
             if name == first { SourceError::Absent(missing) } else { SourceError::Broken(missing) }
         })?;
         let value = |key: &str| profile.get(key).map(|value| value.as_str());
-        let has_keys = value("aws_access_key_id").is_some();
-        let Some(arn) = value("role_arn").filter(|_| !(has_keys && roles.len() > 0)) else {
+        // A profile that lends its keys to another one lends them, not its role.
+        let lends_keys = !roles.is_empty() && value("aws_access_key_id").is_some();
+        let Some(arn) = value("role_arn").filter(|_| !lends_keys) else {
             break keys(profile, name)?;
         };
         if value("mfa_serial").is_some() {

@@ -70,7 +70,7 @@ pub(in crate::upstream::auth) fn sign<B>(
     for header in signed {
         // The error is dropped on purpose: it could quote the token.
         let unfit = || SignError(format!("`{}` does not fit into a header", header.name()));
-        let mut value = HeaderValue::try_from(header.value()).or_else(|_| Err(unfit()))?;
+        let mut value = HeaderValue::try_from(header.value()).map_err(|_unsaid| unfit())?;
         value.set_sensitive(true);
         request.headers_mut().insert(HeaderName::from_static(header.name()), value);
     }

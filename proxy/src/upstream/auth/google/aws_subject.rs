@@ -39,14 +39,14 @@ pub(super) async fn token(
     let mut request = Request::post(&url)
         .header("x-goog-cloud-target-resource", &account.audience)
         .body(Bytes::new())
-        .or_else(|_| Err(SourceError::broken("`regional_cred_verification_url` is not a URL")))?;
+        .map_err(|_unsaid| SourceError::broken("`regional_cred_verification_url` is not a URL"))?;
     let scope = Scope { region: &region, service: "sts" };
     sign::sign(&mut request, &[], &credentials, scope, now_ms)
         .map_err(|error| SourceError::broken(error.to_string()))?;
     let host = request.uri().authority().map(|authority| authority.to_string()).unwrap_or_default();
     let mut headers = vec![json!({"key": "host", "value": host})];
     for (name, value) in request.headers() {
-        let value = value.to_str().or_else(|_| Err(SourceError::broken("a signed header is not text")))?;
+        let value = value.to_str().map_err(|_unsaid| SourceError::broken("a signed header is not text"))?;
         headers.push(json!({"key": name.as_str(), "value": value}));
     }
     let text = Zeroizing::new(json!({"url": url, "method": "POST", "headers": headers}).to_string());
@@ -67,7 +67,7 @@ async fn region(google: &Google, url: Option<&str>) -> Result<String, SourceErro
     };
     let request = Request::get(google.fetcher.place(url)?)
         .body(Bytes::new())
-        .or_else(|_| Err(SourceError::broken("`region_url` cannot be asked")))?;
+        .map_err(|_unsaid| SourceError::broken("`region_url` cannot be asked"))?;
     let said = google.fetcher.ask(request).await.map_err(SourceError::required)?.ok()?;
     // What is told is the zone: the region and a letter.
     let zone = said.text()?.trim();

@@ -92,7 +92,7 @@ async fn subject(
             let field = format.subject_token_field_name.as_deref().unwrap_or("access_token");
             let missing =
                 || SourceError::broken(format!("{place} is not JSON with the text field `{field}`"));
-            let json: serde_json::Value = serde_json::from_str(&text).or_else(|_| Err(missing()))?;
+            let json: serde_json::Value = serde_json::from_str(&text).map_err(|_unsaid| missing())?;
             Zeroizing::new(json.get(field).and_then(|token| token.as_str()).ok_or_else(missing)?.to_owned())
         }
         Some(_) | None => Zeroizing::new(text.trim().to_owned()),
@@ -111,7 +111,7 @@ async fn ask(
     }
     let request = request
         .body(Bytes::new())
-        .or_else(|_| Err(SourceError::broken("`credential_source.headers` cannot be written")))?;
+        .map_err(|_unsaid| SourceError::broken("`credential_source.headers` cannot be written"))?;
     let said = google.fetcher.ask(request).await.map_err(SourceError::required)?.ok()?;
     Ok(Zeroizing::new(said.text()?.to_owned()))
 }

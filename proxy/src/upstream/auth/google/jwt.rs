@@ -31,8 +31,8 @@ impl ServiceAccount {
             SourceError::broken("`private_key` of the service account is not an RSA key in PKCS #8 and PEM")
         };
         let der =
-            PrivatePkcs8KeyDer::from_pem_slice(self.private_key.as_bytes()).or_else(|_| Err(wrong()))?;
-        let key = RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()).or_else(|_| Err(wrong()))?;
+            PrivatePkcs8KeyDer::from_pem_slice(self.private_key.as_bytes()).map_err(|_unsaid| wrong())?;
+        let key = RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()).map_err(|_unsaid| wrong())?;
         let issued = now_ms / 1000;
         let header = serde_json::json!({"alg": "RS256", "typ": "JWT", "kid": self.private_key_id});
         let claims = serde_json::json!({
@@ -48,7 +48,7 @@ impl ServiceAccount {
         URL_SAFE_NO_PAD.encode_string(claims.to_string(), &mut text);
         let mut signature = vec![0; key.public_modulus_len()];
         key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text.as_bytes(), &mut signature)
-            .or_else(|_| Err(wrong()))?;
+            .map_err(|_unsaid| wrong())?;
         text.push('.');
         URL_SAFE_NO_PAD.encode_string(signature, &mut text);
         Ok(text)
