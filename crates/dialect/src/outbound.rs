@@ -4,7 +4,14 @@ use bytes::Bytes;
 
 use crate::{
     Call, Dialect, Fault, MaxTokensField, Operation, Outbound, Request, TargetShape, anthropic, bedrock,
-    cohere, envelope::Places, gemini, losses::Losses, openai, responses, scan::Span,
+    cohere,
+    envelope::Places,
+    gemini,
+    losses::Losses,
+    openai,
+    quirks::{self, StreamUsage},
+    responses,
+    scan::Span,
 };
 
 /// Writes a call for a target.
@@ -15,12 +22,23 @@ use crate::{
 /// # Errors
 /// The target has no word for something in the call; the fault names the field.
 pub fn encode_call(call: &Call, target: &TargetShape<'_>) -> Result<Outbound, Fault> {
-    let translates = call.dialect != target.dialect || call.envelope.places.unsigned_thinking;
+    let alternates = target.quirks.is_some_and(|quirks| quirks.alternating_roles);
+    let translates = call.dialect != target.dialect
+        || call.envelope.places.unsigned_thinking
+        || alternates && call.operation == Operation::Chat;
     if translates {
         return encode_request(call.request()?, target);
     }
     let body = splice(&call.body, edits(call, target));
-    Ok(Outbound { body, dropped: Vec::new(), defaulted: Vec::new() })
+    finish(Outbound { body, dropped: Vec::new(), defaulted: Vec::new() }, target)
+}
+
+/// What a provider's quirks leave of a body.
+fn finish(call: Outbound, target: &TargetShape<'_>) -> Result<Outbound, Fault> {
+    match target.quirks {
+        Some(quirks) => quirks::apply(call, quirks, target.on_unsupported),
+        None => Ok(call),
+    }
 }
 
 /// Writes a canonical request for a target, in its own dialect or in another.
@@ -37,11 +55,11 @@ pub fn encode_request(request: Request, target: &TargetShape<'_>) -> Result<Outb
         Dialect::Bedrock => bedrock::write::write(request, target, &mut losses)?,
         Dialect::Cohere => cohere::write::write(request, target, &mut losses)?,
     };
-    Ok(Outbound { body: body.into(), dropped: losses.dropped, defaulted: losses.defaulted })
+    finish(Outbound { body: body.into(), dropped: losses.dropped, defaulted: losses.defaulted }, target)
 }
 
 /// What is put in place of a span; an empty span is an insertion.
-type Edit = (Span, String);
+pub(crate) type Edit = (Span, String);
 
 fn edits(call: &Call, target: &TargetShape<'_>) -> Vec<Edit> {
     let places = &call.envelope.places;
@@ -50,13 +68,13 @@ fn edits(call: &Call, target: &TargetShape<'_>) -> Vec<Edit> {
         edits.push((places.model, quoted(target.model)));
     }
     let is_openai_chat = call.dialect == Dialect::OpenAi && call.operation == Operation::Chat;
-    if is_openai_chat && call.envelope.stream && !call.envelope.wants_usage {
+    let asks = target.quirks.is_none_or(|quirks| quirks.stream_usage == StreamUsage::Option);
+    if is_openai_chat && call.envelope.stream && !call.envelope.wants_usage && asks {
         edits.push(ask_for_usage(places));
     }
     if is_openai_chat {
         edits.extend(target.max_tokens_field.and_then(|field| rename_cap(places, field)));
     }
-    edits.sort_by_key(|(span, _)| span.start);
     edits
 }
 
@@ -84,15 +102,16 @@ fn rename_cap(places: &Places, field: MaxTokensField) -> Option<Edit> {
     Some((other, quoted(field.as_str())))
 }
 
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// Puts edits, sorted by place, into a body; without edits the body is not copied.
-fn splice(body: &Bytes, edits: Vec<Edit>) -> Bytes {
+/// Puts edits into a body; without edits the body is not copied.
+pub(crate) fn splice(body: &Bytes, mut edits: Vec<Edit>) -> Bytes {
     if edits.is_empty() {
         return body.clone();
     }
+    edits.sort_by_key(|(span, _)| (span.start, span.end));
     let added: usize = edits.iter().map(|(_, text)| text.len()).sum();
     let mut out = Vec::with_capacity(body.len() + added);
     let mut from = 0;

@@ -1,32 +1,48 @@
-//! How a provider differs from the dialect it speaks, as data.
+//! How a provider differs from the dialect it speaks, as data, and what that does to a call.
 //!
 //! A provider that is compatible with a dialect but not in everything is described here, never by a condition on its
-//! name. It must not know any provider.
+//! name. The fields of the body are edited where they stand, without building a tree of it. It must not know any
+//! provider.
+
+mod apply;
+
+use std::collections::BTreeMap;
+
+pub(crate) use apply::apply;
 
 /// How a provider differs from its dialect.
+///
+/// Fields are named as in the body that goes out, before any is renamed. A dot leads into an object, or into each object of
+/// an array: `messages.name` is the name of every message.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Quirks {
-    /// Fields of the call that it does not take, dotted where they stand inside others.
+    /// Fields that it does not take: refused, or left out where that is allowed.
     pub unsupported: Vec<String>,
-    /// Fields that have another name there: from, to.
-    pub renamed: Vec<(String, String)>,
-    /// Numbers that must stay within bounds.
-    pub clamped: Vec<Clamp>,
+    /// Fields of which it takes these values only.
+    pub only: BTreeMap<String, Vec<serde_json::Value>>,
+    /// Numbers that must lie in a range: what lies outside is moved to its nearer end.
+    pub clamp: BTreeMap<String, Clamp>,
+    /// Fields that have another name there; only the last name of a field with dots changes.
+    pub rename: BTreeMap<String, String>,
     /// How a stream tells what it used.
     pub stream_usage: StreamUsage,
     /// It has no `developer` role: such messages go as `system`.
     pub no_developer_role: bool,
     /// Its word for a tool choice of `required`.
     pub required_tool_choice: Option<String>,
-    /// It takes no JSON Schema, only any JSON object.
-    pub no_json_schema: bool,
+    /// How many letters and digits its ids of tool calls have.
+    pub tool_call_id_length: Option<u8>,
+    /// It takes the bytes of images only, no URLs.
+    pub no_image_urls: bool,
+    /// Turns of callers and models must alternate.
+    pub alternating_roles: bool,
+    /// The field of a message in which it gives reasoning and takes it back.
+    pub reasoning_field: Option<String>,
 }
 
-/// A number that must stay within bounds.
-#[derive(Debug, Clone, PartialEq)]
+/// The range of a number; an end that is missing is open.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Clamp {
-    /// The field.
-    pub field: String,
     /// The least value.
     pub min: Option<f64>,
     /// The greatest value.
@@ -41,6 +57,25 @@ pub enum StreamUsage {
     Option,
     /// Always; the option is not known there.
     Always,
-    /// Never.
+    /// Never; the option is not known there.
     Missing,
 }
+
+impl Quirks {
+    /// Whether the body may have to be edited.
+    pub(crate) fn edits(&self) -> bool {
+        self.stream_usage != StreamUsage::Option
+            || self.no_developer_role
+            || self.no_image_urls
+            || self.required_tool_choice.is_some()
+            || self.tool_call_id_length.is_some()
+            || self.reasoning_field.is_some()
+            || !(self.unsupported.is_empty()
+                && self.only.is_empty()
+                && self.clamp.is_empty()
+                && self.rename.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -97,7 +97,7 @@ enum Expect {
 }
 
 /// A tokenizer over one JSON document.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -115,6 +115,11 @@ impl<'a> Scanner<'a> {
     /// How many brackets are open.
     pub(crate) fn depth(&self) -> u32 {
         self.depth
+    }
+
+    /// How far it has read.
+    pub(crate) fn at(&self) -> usize {
+        self.at
     }
 
     /// The bytes of a span.

@@ -20,7 +20,11 @@ pub(crate) fn write(
     target: &TargetShape<'_>,
     losses: &mut Losses,
 ) -> Result<Vec<u8>, Fault> {
-    let request = &fit(request, target, losses)?;
+    let mut request = fit(request, target, losses)?;
+    if target.quirks.is_some_and(|quirks| quirks.alternating_roles) {
+        request.messages = alternating(request.messages);
+    }
+    let request = &request;
     let home = losses.is_home();
     Ok(object(|w| {
         w.string("model", target.model);
@@ -139,6 +143,27 @@ fn fit(mut fit: Request, target: &TargetShape<'_>, losses: &mut Losses) -> Resul
     }
     fit.messages.retain(|message| !message.parts.is_empty());
     Ok(fit)
+}
+
+/// Neighbouring turns of one speaker as one; results of tools are turns of their own.
+fn alternating(messages: Vec<Message>) -> Vec<Message> {
+    let is_plain = |message: &Message| {
+        matches!(message.role, Role::User | Role::Assistant)
+            && !message
+                .parts
+                .iter()
+                .any(|part| matches!(part.body, PartBody::ToolResult { .. } | PartBody::ToolCall { .. }))
+    };
+    let mut joined: Vec<Message> = Vec::with_capacity(messages.len());
+    for message in messages {
+        match joined.last_mut() {
+            Some(last) if last.role == message.role && is_plain(last) && is_plain(&message) => {
+                last.parts.extend(message.parts);
+            }
+            _ => joined.push(message),
+        }
+    }
+    joined
 }
 
 fn fit_tool(tool: &Tool, place: &str, losses: &mut Losses) -> Result<(), Fault> {
