@@ -226,11 +226,14 @@ impl ProviderSpec {
 }
 
 /// Headers that carry credentials or belong to the connection, so that policy must not set them.
-const RESERVED_HEADERS: [&str; 14] = [
+const RESERVED_HEADERS: [&str; 17] = [
     "authorization",
     "x-api-key",
     "api-key",
     "x-goog-api-key",
+    "x-amz-content-sha256",
+    "x-amz-date",
+    "x-amz-security-token",
     "cookie",
     "proxy-authorization",
     "host",

@@ -56,6 +56,13 @@ pub enum Platform {
     },
 }
 
+impl Platform {
+    /// Whether nobody is answered there without signing in.
+    pub(super) const fn wants_credential(&self) -> bool {
+        !matches!(self, Platform::Direct)
+    }
+}
+
 /// What is written about platforms.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Written<'s> {

@@ -125,3 +125,6 @@ fn laid_over(authored: ProviderSpec, preset: ProviderSpec) -> ProviderSpec {
         max_tokens_field: authored.max_tokens_field.or(preset.max_tokens_field),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -269,12 +269,13 @@ impl Quirks {
                 report.error(format_args!("{path}.{name}"), "contradiction", message);
             }
         }
-        for (name, word) in
-            [("required_tool_choice", &self.required_tool_choice), ("reasoning_field", &self.reasoning_field)]
-        {
-            if let Some(word) = word {
-                check_field(word, &format!("{path}.{name}"), report);
-            }
+        if self.required_tool_choice.as_ref().is_some_and(|word| !is_name(word)) {
+            let message = "one word, such as `any`";
+            report.error(format_args!("{path}.required_tool_choice"), "invalid_value", message);
+        }
+        if self.reasoning_field.as_ref().is_some_and(|word| !is_name(word)) {
+            let message = "the name of a field of a message, such as `reasoning_content`";
+            report.error(format_args!("{path}.reasoning_field"), "invalid_value", message);
         }
         if self.tool_call_id_length.is_some_and(|length| !(8..=64).contains(&length)) {
             let message = "from 8, so that two ids do not become one, to 64";
@@ -314,13 +315,16 @@ fn merged<V: Clone>(
 
 /// `name` or `name.name`, as fields are called in JSON.
 fn check_field(field: &str, path: &str, report: &mut Report) {
-    let is_name = |name: &str| {
-        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
-    };
-    if field.len() > limits::SHORT_TEXT_CHARS || !field.split('.').all(is_name) {
+    if !field.split('.').all(is_name) {
         let message = "a field is named as in a request, with dots into maps and lists, such as `seed` or `messages.name`";
         report.error(path, "invalid_value", message);
     }
+}
+
+fn is_name(word: &str) -> bool {
+    !word.is_empty()
+        && word.len() <= limits::SHORT_TEXT_CHARS
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 fn check_count(count: usize, path: &str, report: &mut Report) {

@@ -36,6 +36,14 @@ impl ProviderSpec {
             report.error("spec.auth", "contradiction", message);
         }
         spec.quirks.check(dialect, "spec.quirks", report);
+        if platform.wants_credential()
+            && spec.base_url.is_none()
+            && spec.credential.is_none()
+            && spec.auth.is_none()
+        {
+            let message = "the cloud will answer nobody; write how to sign in, such as `auth: {aws: {}}` or `auth: {google: {}}`";
+            report.warning("spec.auth", "missing_credential", message);
+        }
         let Some(base_url) = spec.base_url.clone().or_else(|| address::default_for(&platform)) else {
             let example = address::example(dialect, &platform);
             let message = format!("write where the provider is, such as `base_url: {example}`");
