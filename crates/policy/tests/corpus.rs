@@ -11,6 +11,7 @@ use std::{
 
 use frontdoor_policy::{
     Catalog, Diagnostic, Kind, Name, attach_locations, compile, json_schema, parse_located, parse_resource,
+    preset_names,
 };
 
 fn files(folder: &str) -> Vec<PathBuf> {
@@ -108,6 +109,17 @@ fn the_published_schema_is_current() {
         let text = serde_json::to_string_pretty(&json_schema(kind)).unwrap();
         compare("schema", Path::new(&format!("{kind}.json")), &text);
     }
+}
+
+#[test]
+fn every_preset_has_an_example() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/providers");
+    let mut shown: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    shown.sort();
+    assert_eq!(shown, preset_names().collect::<Vec<_>>());
 }
 
 #[test]
