@@ -7,6 +7,7 @@
 use crate::{
     Asked, Dialect, Fault, Operation,
     scan::{ScanError, Scanner, Span, Text, Token},
+    signature::is_sealed,
 };
 
 /// What routing and accounting need to know of a call.
@@ -47,6 +48,8 @@ pub(crate) struct Places {
     pub(crate) max_completion_tokens: Option<Span>,
     /// Some reasoning has an empty signature: it was made by another dialect and must not go to Anthropic.
     pub(crate) unsigned_thinking: bool,
+    /// Some id of a tool call carries the seal of another dialect.
+    pub(crate) sealed_ids: bool,
 }
 
 /// The fields that are read; each has a bit, so that a second one is seen.
@@ -307,10 +310,17 @@ impl Reader<'_> {
                 let empty = text.chars == 0 && self.dialect == Dialect::Anthropic;
                 self.envelope.places.unsigned_thinking |= empty;
             }
+            Holds::Id => {
+                let id = self.scanner.bytes(text.span());
+                self.envelope.places.sealed_ids |= id.len() > LEAST_SEALED && is_sealed(id);
+            }
             Holds::Nothing => {}
         }
     }
 }
+
+/// An id with a seal in it is longer.
+const LEAST_SEALED: usize = 16;
 
 /// What a string inside a turn is, by the name of its field.
 #[derive(Clone, Copy)]
@@ -319,6 +329,7 @@ enum Holds {
     Url,
     Kind,
     Signature,
+    Id,
     Nothing,
 }
 
@@ -328,8 +339,9 @@ impl Holds {
             b"type" => Self::Kind,
             b"url" | b"image_url" => Self::Url,
             b"signature" => Self::Signature,
-            b"role" | b"id" | b"tool_call_id" | b"tool_use_id" | b"data" | b"file_data" | b"file_id"
-            | b"media_type" | b"encrypted_content" | b"encrypted_index" | b"ttl" => Self::Nothing,
+            b"id" | b"tool_call_id" | b"tool_use_id" | b"call_id" => Self::Id,
+            b"role" | b"data" | b"file_data" | b"file_id" | b"media_type" | b"encrypted_content"
+            | b"encrypted_index" | b"ttl" => Self::Nothing,
             _ => Self::Text,
         }
     }

@@ -6,8 +6,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::{
     Dialect, Fault, OnUnsupported, TargetShape, anthropic, bedrock,
-    canonical::{Extra, Json, Logprobs, Request},
+    canonical::{Extra, Json, Logprobs, PartBody, Request},
     cohere, gemini, openai, responses,
+    signature::unseal_id,
 };
 
 /// What is lost when a field without a canonical word is left out.
@@ -154,6 +155,10 @@ const LONGEST_ID: usize = 64;
 /// Makes an id of a tool call one that every provider takes: letters, digits, `_` and `-`. The same id becomes the same one in
 /// a call and in its result, and different ids stay different. A provider looks for nothing but such pairs.
 pub(crate) fn fit_id(id: &mut String) {
+    // A seal in the id is for the maker of the seal alone.
+    if let (bare, Some(_)) = unseal_id(id) {
+        *id = bare.to_owned();
+    }
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if (1..=LONGEST_ID).contains(&id.len()) && id.chars().all(is_plain) {
         return;
@@ -162,6 +167,17 @@ pub(crate) fn fit_id(id: &mut String) {
     id.hash(&mut hasher);
     let start: String = id.chars().map(|c| if is_plain(c) { c } else { '_' }).take(LONGEST_ID - 17).collect();
     *id = format!("{start}-{:016x}", hasher.finish());
+}
+
+/// Takes the seals out of all ids of tool calls: they are for their makers alone.
+pub(crate) fn unseal_ids(request: &mut Request) {
+    for part in request.messages.iter_mut().flat_map(|message| &mut message.parts) {
+        if let PartBody::ToolCall { id, .. } | PartBody::ToolResult { id, .. } = &mut part.body
+            && let (bare, Some(_)) = unseal_id(id)
+        {
+            *id = bare.to_owned();
+        }
+    }
 }
 
 /// `messages[3].content[0].x` as `messages[].content[].x`.

@@ -7,7 +7,7 @@ use crate::{
     cohere,
     envelope::Places,
     gemini,
-    losses::Losses,
+    losses::{Losses, unseal_ids},
     openai,
     quirks::{self, StreamUsage},
     responses,
@@ -22,15 +22,24 @@ use crate::{
 /// # Errors
 /// The target has no word for something in the call; the fault names the field.
 pub fn encode_call(call: &Call, target: &TargetShape<'_>) -> Result<Outbound, Fault> {
-    let alternates = target.quirks.is_some_and(|quirks| quirks.alternating_roles);
-    let translates = call.dialect != target.dialect
-        || call.envelope.places.unsigned_thinking
-        || alternates && call.operation == Operation::Chat;
-    if translates {
-        return encode_request(call.request()?, target);
+    if call.operation.is_raw() || !is_rewritten(call, target) {
+        let body = splice(&call.body, edits(call, target));
+        return finish(Outbound { body, dropped: Vec::new(), defaulted: Vec::new() }, target);
     }
-    let body = splice(&call.body, edits(call, target));
-    finish(Outbound { body, dropped: Vec::new(), defaulted: Vec::new() }, target)
+    let mut request = call.request()?;
+    if call.envelope.places.sealed_ids && target.dialect != Dialect::Gemini {
+        unseal_ids(&mut request);
+    }
+    encode_request(request, target)
+}
+
+/// Whether a call goes through the canonical form.
+fn is_rewritten(call: &Call, target: &TargetShape<'_>) -> bool {
+    let places = &call.envelope.places;
+    let is_home = call.dialect == target.dialect;
+    let alternates = target.quirks.is_some_and(|quirks| quirks.alternating_roles);
+    let is_chat = call.operation == Operation::Chat;
+    !is_home || places.unsigned_thinking || is_chat && (alternates || places.sealed_ids)
 }
 
 /// What a provider's quirks leave of a body.

@@ -3,6 +3,8 @@
 //! A seal is good only at its maker. In the format of another dialect it is carried as `MAKER#SEAL`; whoever writes a
 //! request takes only its own. It must not know what is sealed.
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
 use crate::Dialect;
 
 /// A seal.
@@ -44,9 +46,45 @@ impl Signature {
     }
 }
 
+/// What stands between an id of a tool call and the seal that it carries.
+const SEALED: &str = "__sig_";
+
+/// An id of a tool call that carries the seal on the call: the dialects of most callers have no other place for it, and
+/// their SDKs send ids back as they are.
+#[must_use]
+pub(crate) fn seal_id(id: &str, signature: Option<&Signature>) -> String {
+    match signature.filter(|signature| !signature.data.is_empty()) {
+        Some(signature) => {
+            let seal = URL_SAFE_NO_PAD.encode(format!("{}#{}", signature.by, signature.data));
+            format!("{id}{SEALED}{seal}")
+        }
+        None => id.to_owned(),
+    }
+}
+
+/// Whether an id may carry a seal.
+#[must_use]
+pub(crate) fn is_sealed(id: &[u8]) -> bool {
+    id.windows(SEALED.len()).any(|window| window == SEALED.as_bytes())
+}
+
+/// An id of a tool call and the seal it carries. What only looks like a seal is part of the id.
+#[must_use]
+pub(crate) fn unseal_id(id: &str) -> (&str, Option<Signature>) {
+    let read = |seal: &str| {
+        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(seal).ok()?).ok()?;
+        let (by, data) = text.split_once('#')?;
+        Some(Signature::new(Dialect::named(by)?, data))
+    };
+    match id.rsplit_once(SEALED).and_then(|(id, seal)| Some((id, read(seal)?))) {
+        Some((id, signature)) => (id, Some(signature)),
+        None => (id, None),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Signature;
+    use super::{Signature, seal_id, unseal_id};
     use crate::Dialect::{Anthropic, Gemini};
 
     #[test]
@@ -56,6 +94,18 @@ mod tests {
         assert_eq!(Signature::read(Gemini, "CiQ/+="), seal);
         assert_eq!(seal.carry(Anthropic), "gemini#CiQ/+=");
         assert_eq!(Signature::read(Anthropic, "gemini#CiQ/+="), seal);
+    }
+
+    #[test]
+    fn an_id_of_a_tool_call_carries_a_seal_there_and_back() {
+        let seal = Signature::new(Gemini, "CiQ/+=");
+        let carrier = seal_id("call_1", Some(&seal));
+        assert!(carrier.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')), "{carrier}");
+        assert_eq!(unseal_id(&carrier), ("call_1", Some(seal)));
+        for id in ["call_1", "call__sig_x", "__sig_", ""] {
+            assert_eq!(unseal_id(id), (id, None));
+            assert_eq!(seal_id(id, None), id);
+        }
     }
 
     #[test]

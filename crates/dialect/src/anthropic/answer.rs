@@ -6,6 +6,7 @@ use crate::{
     canonical::{Extra, Part, PartBody},
     fault::broken,
     json::{Object, object},
+    signature::seal_id,
 };
 
 /// Reads a body that is known to be an answer.
@@ -79,7 +80,7 @@ fn shown(part: &Part) -> Option<Part> {
         }
         PartBody::ToolCall { id, name, arguments } => {
             let arguments = as_object(arguments);
-            PartBody::ToolCall { id: id.clone(), name: name.clone(), arguments }
+            PartBody::ToolCall { id: seal_id(id, part.signature.as_ref()), name: name.clone(), arguments }
         }
         body => body.clone(),
     };

@@ -8,6 +8,7 @@ use crate::{
     anthropic::usage,
     json::{ObjectWriter, object},
     relay::Encode,
+    signature::seal_id,
     sse,
 };
 
@@ -63,7 +64,8 @@ impl Encode for Encoder {
                 });
                 self.end_block(out);
             }
-            Event::ToolStart { index, id, name, .. } => {
+            Event::ToolStart { index, id, name, signature } => {
+                let id = seal_id(&id, signature.as_ref());
                 self.waiting.push(Call { index, id, name, arguments: String::new() });
                 self.advance(out);
             }

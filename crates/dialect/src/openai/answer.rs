@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     Answer, Choice, Dialect, Fault, StopReason,
-    canonical::{Extra, Part, PartBody},
+    canonical::{Extra, Json, Part, PartBody},
     fault::broken,
     json::{Object, ObjectWriter, object},
     openai::{parts, usage},
@@ -18,10 +18,24 @@ pub(crate) fn decode(body: &[u8]) -> Result<Answer, Fault> {
 fn read(body: &[u8]) -> Result<Answer, Fault> {
     let mut completion = Object::parse(body)?;
     let choices: Vec<&RawValue> = completion.take_array("choices")?;
-    let Some(choice) = choices.first() else {
+    if choices.is_empty() {
         return Err(completion.wrong("choices", "an array with a choice"));
-    };
-    let mut choice = Object::read(choice, "choices[0]")?;
+    }
+    let choices = choices.into_iter().enumerate();
+    let choices = choices.map(|(index, choice)| read_choice(choice, format!("choices[{index}]")));
+    Ok(Answer {
+        choices: choices.collect::<Result<_, _>>()?,
+        id: completion.take_string("id")?.unwrap_or_default(),
+        model: completion.take_string("model")?.unwrap_or_default(),
+        created: completion.take_as("created", "a number")?,
+        usage: completion.take("usage").and_then(|report| usage::decode(report.get().as_bytes())),
+        service_tier: completion.take_string("service_tier")?,
+        extra: Extra::new(),
+    })
+}
+
+fn read_choice(choice: &RawValue, place: String) -> Result<Choice, Fault> {
+    let mut choice = Object::read(choice, place)?;
     let word = choice.take_string("finish_reason")?;
     let (stop, native_stop) = match &word {
         Some(word) => StopReason::decode(Dialect::OpenAi, word),
@@ -30,49 +44,48 @@ fn read(body: &[u8]) -> Result<Answer, Fault> {
     let Some(mut message) = choice.take_object("message")? else {
         return Err(choice.wrong("message", "an object"));
     };
-    Ok(Answer {
-        id: completion.take_string("id")?.unwrap_or_default(),
-        model: completion.take_string("model")?.unwrap_or_default(),
-        created: completion.take_as("created", "a number")?,
-        choices: vec![Choice {
-            parts: parts::assistant(&mut message)?,
-            stop,
-            native_stop,
-            stop_sequence: None,
-            logprobs: None,
-        }],
-        usage: completion.take("usage").and_then(|report| usage::decode(report.get().as_bytes())),
-        service_tier: None,
-        extra: Extra::new(),
-    })
+    let mut parts = parts::assistant(&mut message)?;
+    let citations = parts::annotations(&mut message)?;
+    if let Some(text) = parts.iter_mut().find(|part| matches!(part.body, PartBody::Text(_))) {
+        text.citations = citations;
+    }
+    let logprobs = choice.take("logprobs").map(Json::new);
+    Ok(Choice { parts, stop, native_stop, stop_sequence: None, logprobs })
 }
 
 /// Writes a body; `created` stands in where the provider tells no time.
 pub(crate) fn encode(answer: &Answer, created: u64) -> Vec<u8> {
-    let first = answer.first();
-    let said = first.map(|choice| choice.parts.as_slice()).unwrap_or_default();
-    let calls_tools = said.iter().any(|part| matches!(part.body, PartBody::ToolCall { .. }));
-    let stop = first.map_or(StopReason::End, |choice| choice.stop).with_tools(calls_tools);
     object(|w| {
         w.string("id", &answer.id);
         w.string("object", "chat.completion");
         w.number("created", answer.created.unwrap_or(created));
         w.string("model", &answer.model);
         w.array("choices", |array| {
-            array.object(|w| {
-                w.number("index", 0);
-                w.object("message", |w| write_message(w, said));
-                w.null("logprobs");
-                w.string("finish_reason", stop.encode(Dialect::OpenAi));
-                if let Some(native) = first.and_then(|choice| choice.native_stop.as_ref()) {
-                    w.string("native_finish_reason", native);
-                }
-            });
+            for (index, choice) in (0..).zip(&answer.choices) {
+                array.object(|w| write_choice(w, index, choice));
+            }
         });
         if let Some(usage) = &answer.usage {
             w.object("usage", |w| usage::write(usage, w));
         }
+        if let Some(tier) = &answer.service_tier {
+            w.string("service_tier", tier);
+        }
     })
+}
+
+fn write_choice(w: &mut ObjectWriter<'_>, index: u64, choice: &Choice) {
+    let calls_tools = choice.parts.iter().any(|part| matches!(part.body, PartBody::ToolCall { .. }));
+    w.number("index", index);
+    w.object("message", |w| write_message(w, &choice.parts));
+    match &choice.logprobs {
+        Some(logprobs) => w.raw("logprobs", logprobs.text()),
+        None => w.null("logprobs"),
+    }
+    w.string("finish_reason", choice.stop.with_tools(calls_tools).encode(Dialect::OpenAi));
+    if let Some(native) = &choice.native_stop {
+        w.string("native_finish_reason", native);
+    }
 }
 
 fn write_message(w: &mut ObjectWriter<'_>, parts: &[Part]) {
@@ -81,6 +94,7 @@ fn write_message(w: &mut ObjectWriter<'_>, parts: &[Part]) {
     if !parts.iter().any(|part| matches!(part.body, PartBody::Refusal(_))) {
         w.null("refusal");
     }
+    parts::write_annotations(w, parts.iter().flat_map(|part| &part.citations));
     parts::write_reasoning(w, parts);
 }
 

@@ -1,10 +1,13 @@
 //! Events, written as OpenAI's stream.
 
+use std::collections::BTreeMap;
+
 use crate::{
     Call, Dialect, Event, Fault, Usage,
     json::{ObjectWriter, object},
     openai::{parts, usage},
     relay::Encode,
+    signature::seal_id,
     sse,
 };
 
@@ -16,6 +19,16 @@ pub(crate) struct Encoder {
     created: u64,
     wants_usage: bool,
     usage: Option<Usage>,
+    service_tier: Option<String>,
+    /// What is open in the choice that is written to, and in the others.
+    open: Open,
+    parked: BTreeMap<u32, Open>,
+    current: u32,
+}
+
+/// What is open in a choice.
+#[derive(Debug, Default)]
+struct Open {
     /// The reasoning and the signature of the piece that is open.
     thinking: String,
     signature: String,
@@ -32,10 +45,10 @@ impl Encoder {
             created: call.created,
             wants_usage: call.envelope.wants_usage,
             usage: None,
-            thinking: String::new(),
-            signature: String::new(),
-            details: 0,
-            tool: None,
+            service_tier: None,
+            open: Open::default(),
+            parked: BTreeMap::new(),
+            current: 0,
         }
     }
 }
@@ -56,25 +69,40 @@ impl Encode for Encoder {
             Event::Text(text) => self.delta(out, |w| w.string("content", &text)),
             Event::Refusal(text) => self.delta(out, |w| w.string("refusal", &text)),
             Event::Thinking(text) => {
-                self.thinking.push_str(&text);
+                self.open.thinking.push_str(&text);
                 self.delta(out, |w| w.string("reasoning_content", &text));
             }
-            Event::Signature(signature) => self.signature.push_str(&signature.carry(Dialect::Anthropic)),
+            Event::Signature(signature) => self.open.signature.push_str(&signature.carry(Dialect::Anthropic)),
             Event::RedactedThinking(data) => {
                 self.detail(out, |w| parts::sealed(w, &data.carry(Dialect::Anthropic)))
             }
-            Event::ToolStart { index, id, name, .. } => {
+            Event::ToolStart { index, id, name, signature } => {
+                let id = seal_id(&id, signature.as_ref());
                 self.close(out);
-                self.tool = Some((index, false));
+                self.open.tool = Some((index, false));
                 self.delta(out, |w| start_tool(w, index, &id, &name));
             }
             Event::ToolArguments { index, fragment } => {
-                if let Some((open, has_arguments)) = &mut self.tool {
+                if let Some((open, has_arguments)) = &mut self.open.tool {
                     *has_arguments |= *open == index;
                 }
                 self.delta(out, |w| continue_tool(w, index, &fragment));
             }
             Event::PartEnd => self.close(out),
+            Event::Choice(index) => self.turn_to(index, out),
+            Event::Citation(citation) if citation.url.is_some() => {
+                self.delta(out, |w| parts::write_annotations(w, std::iter::once(&citation)));
+            }
+            Event::Citation(_) => {}
+            Event::Logprobs(tokens) => self.chunk(out, |w| {
+                w.object("delta", |_| {});
+                w.object("logprobs", |w| {
+                    w.raw("content", tokens.text());
+                    w.null("refusal");
+                });
+                w.null("finish_reason");
+            }),
+            Event::ServiceTier(tier) => self.service_tier = Some(tier),
             Event::Usage(usage) => self.usage = Some(usage),
             Event::Stop { reason, native, .. } => {
                 self.close(out);
@@ -91,33 +119,43 @@ impl Encode for Encoder {
             Event::Ping => out.extend_from_slice(b": ping\n\n"),
             Event::End => self.end(out),
             // The relay tells faults itself.
-            Event::Fault(_)
-            | Event::Choice(_)
-            | Event::Citation(_)
-            | Event::Logprobs(_)
-            | Event::ServiceTier(_)
-            | Event::Unknown => {}
+            Event::Fault(_) | Event::Unknown => {}
         }
         Ok(())
     }
 }
 
 impl Encoder {
+    /// Turns to a choice; a new one begins as the first did.
+    fn turn_to(&mut self, index: u32, out: &mut Vec<u8>) {
+        let there = self.parked.remove(&index);
+        let is_new = there.is_none() && index != self.current;
+        let here = std::mem::replace(&mut self.open, there.unwrap_or_default());
+        self.parked.insert(self.current, here);
+        self.current = index;
+        if is_new {
+            self.delta(out, |w| {
+                w.string("role", "assistant");
+                w.string("content", "");
+            });
+        }
+    }
+
     /// Closes what is open: a call without arguments has an empty object, reasoning has its signature.
     fn close(&mut self, out: &mut Vec<u8>) {
-        if let Some((index, false)) = self.tool.take() {
+        if let Some((index, false)) = self.open.tool.take() {
             self.delta(out, |w| continue_tool(w, index, "{}"));
         }
-        let thinking = std::mem::take(&mut self.thinking);
-        let signature = std::mem::take(&mut self.signature);
+        let thinking = std::mem::take(&mut self.open.thinking);
+        let signature = std::mem::take(&mut self.open.signature);
         if !signature.is_empty() {
             self.detail(out, |w| parts::signed_text(w, &thinking, &signature));
         }
     }
 
     fn detail(&mut self, out: &mut Vec<u8>, write: impl FnOnce(&mut ObjectWriter<'_>)) {
-        let index = self.details;
-        self.details += 1;
+        let index = self.open.details;
+        self.open.details += 1;
         self.delta(out, |w| w.array("reasoning_details", |array| parts::write_detail(array, index, write)));
     }
 
@@ -147,7 +185,7 @@ impl Encoder {
             self.head(w);
             w.array("choices", |array| {
                 array.object(|w| {
-                    w.number("index", 0);
+                    w.number("index", u64::from(self.current));
                     write(w);
                 });
             });
@@ -163,6 +201,9 @@ impl Encoder {
         w.string("object", "chat.completion.chunk");
         w.number("created", self.created);
         w.string("model", &self.model);
+        if let Some(tier) = &self.service_tier {
+            w.string("service_tier", tier);
+        }
     }
 }
 

@@ -4,8 +4,9 @@ use serde_json::value::RawValue;
 
 use crate::{
     Dialect, Fault, Signature,
-    canonical::{Extra, Json, Part, PartBody, Source},
+    canonical::{Citation, Extra, Json, Part, PartBody, Source},
     json::{ArrayWriter, Object, ObjectWriter, is_string},
+    signature::seal_id,
 };
 
 /// The format under which signed reasoning of Anthropic models travels in OpenAI messages.
@@ -35,6 +36,7 @@ fn content_part(value: &RawValue, place: String) -> Result<Part, Fault> {
         "refusal" => PartBody::Refusal(object.need_string("refusal")?),
         "image_url" => image(&mut object)?,
         "file" => file(&mut object)?,
+        "input_audio" => audio(&mut object)?,
         "thinking" => PartBody::Thinking { text: thinking(&mut object)?, signature: None },
         _ => PartBody::Opaque { kind, value: Json::new(value) },
     };
@@ -70,6 +72,14 @@ fn file(object: &mut Object<'_>) -> Result<PartBody, Fault> {
         source(file.need_string("file_data")?, &place)?
     };
     Ok(PartBody::Document { source, name })
+}
+
+fn audio(object: &mut Object<'_>) -> Result<PartBody, Fault> {
+    let Some(mut audio) = object.take_object("input_audio")? else {
+        return Err(object.wrong("input_audio", "an object"));
+    };
+    let media_type = format!("audio/{}", audio.need_string("format")?);
+    Ok(PartBody::Audio { source: Source::Base64 { media_type, data: audio.need_string("data")? } })
 }
 
 /// A URL, or the bytes that a data URL holds.
@@ -128,6 +138,49 @@ fn reasoning(message: &mut Object<'_>) -> Result<Vec<Part>, Fault> {
 /// A text field that other servers use for other things.
 fn take_text(message: &mut Object<'_>, name: &str) -> Option<String> {
     serde_json::from_str(message.take(name)?.get()).ok()
+}
+
+/// Takes what an answer rests on: citations of web pages.
+pub(crate) fn annotations(message: &mut Object<'_>) -> Result<Vec<Citation>, Fault> {
+    let mut citations = Vec::new();
+    for value in message.take_array("annotations")? {
+        let mut annotation = Object::read(value, message.place_of("annotations"))?;
+        let native = Some((Dialect::OpenAi, Json::new(value)));
+        let mut citation = Citation { span: None, url: None, title: None, quote: None, file: None, native };
+        if let Some(mut page) = annotation.take_object("url_citation")? {
+            let (start, end) =
+                (page.take_as("start_index", "a number")?, page.take_as("end_index", "a number")?);
+            citation.span = start.zip(end);
+            citation.url = page.take_string("url")?;
+            citation.title = page.take_string("title")?;
+        }
+        citations.push(citation);
+    }
+    Ok(citations)
+}
+
+/// Writes what an answer rests on, where it is a web page: OpenAI has no word for anything else.
+pub(crate) fn write_annotations<'a>(w: &mut ObjectWriter<'_>, citations: impl Iterator<Item = &'a Citation>) {
+    let mut pages = citations.filter(|citation| citation.url.is_some()).peekable();
+    if pages.peek().is_none() {
+        return;
+    }
+    w.array("annotations", |array| {
+        for page in pages {
+            array.object(|w| {
+                w.string("type", "url_citation");
+                w.object("url_citation", |w| write_page(w, page));
+            });
+        }
+    });
+}
+
+fn write_page(w: &mut ObjectWriter<'_>, page: &Citation) {
+    let (start, end) = page.span.unwrap_or_default();
+    w.number("start_index", start);
+    w.number("end_index", end);
+    w.string("url", page.url.as_deref().unwrap_or_default());
+    w.string("title", page.title.as_deref().unwrap_or_default());
 }
 
 /// Reasoning of Anthropic models with its signatures; any other kind stays where it is.
@@ -237,6 +290,14 @@ fn write_part(array: &mut ArrayWriter<'_>, body: &PartBody, marks: Option<(&Opti
             w.object("file", |w| write_file(w, source, name.as_deref()));
             rest(w);
         }),
+        PartBody::Audio { source: Source::Base64 { media_type, data } } => array.object(|w| {
+            w.string("type", "input_audio");
+            w.object("input_audio", |w| {
+                w.string("data", data);
+                w.string("format", audio_format(media_type));
+            });
+            rest(w);
+        }),
         PartBody::Opaque { value, .. } => array.raw(value.text()),
         // These never stand in `content`: the caller of this function takes them out first.
         PartBody::ToolCall { .. }
@@ -259,6 +320,15 @@ fn write_file(w: &mut ObjectWriter<'_>, source: &Source, name: Option<&str>) {
         // The provider wants a name with every document that it does not know yet.
         (None, Source::Base64 { .. }) => w.string("filename", "document.pdf"),
         (None, _) => {}
+    }
+}
+
+/// `mp3` and `wav` are the words OpenAI knows; media types have several for each.
+pub(crate) fn audio_format(media_type: &str) -> &str {
+    match media_type.split_once('/').map_or(media_type, |(_, format)| format) {
+        "mpeg" | "mpeg3" | "x-mp3" => "mp3",
+        "wave" | "x-wav" | "vnd.wave" => "wav",
+        format => format,
     }
 }
 
@@ -318,7 +388,7 @@ fn write_tool_call(array: &mut ArrayWriter<'_>, part: &Part, home: bool) {
         _ => return,
     };
     array.object(|w| {
-        w.string("id", id);
+        w.string("id", &seal_id(id, part.signature.as_ref()));
         w.string("type", "function");
         w.object("function", |w| {
             w.string("name", name);

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     Dialect, Event, Fault, StopReason,
-    canonical::PartBody,
+    canonical::{Json, PartBody},
     fault::{broken, decode_in_band, garbage},
     json::Object,
     openai::{parts, probe, usage},
@@ -18,10 +18,22 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
     id: String,
+    phase: Phase,
+    choices: Vec<Choice>,
+    /// The choice that the last events belong to.
+    current: usize,
+}
+
+/// One of the answers that come interleaved.
+#[derive(Debug, Default)]
+struct Choice {
     tools: Vec<Tool>,
     refused: bool,
-    phase: Phase,
+    stopped: bool,
 }
+
+/// The most choices that are told apart; OpenAI gives 128 at most.
+const MOST_CHOICES: usize = 128;
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
@@ -52,9 +64,13 @@ impl Decode for Decoder {
             if self.phase == Phase::Fresh {
                 return Err(cut());
             }
-            if self.phase == Phase::Started && !self.tools.is_empty() {
-                // No reason was given: the calls are one.
-                events.push(Event::Stop { reason: StopReason::ToolUse, native: None, sequence: None });
+            for place in 0..self.choices.len() {
+                let waits = self.choices.get(place).is_some_and(|one| !one.stopped && !one.tools.is_empty());
+                if waits {
+                    // No reason was given: the calls are one.
+                    self.turn_to(place, events);
+                    events.push(Event::Stop { reason: StopReason::ToolUse, native: None, sequence: None });
+                }
             }
             self.phase = Phase::Ended;
             events.push(Event::End);
@@ -94,13 +110,32 @@ impl Decoder {
         }
         for (place, choice) in choices.into_iter().enumerate() {
             let mut choice = Object::read(choice, format!("choices[{place}]"))?;
-            // One answer was asked for; any other choice is none of ours.
-            if choice.take_as::<u64>("index", "a number")?.is_some_and(|index| index > 0) {
+            let index = choice.take_as::<u64>("index", "a number")?.unwrap_or(0);
+            let Some(index) = usize::try_from(index).ok().filter(|index| *index < MOST_CHOICES) else {
+                events.push(Event::Unknown);
                 continue;
-            }
+            };
+            self.turn_to(index, events);
             self.choice(choice, events)?;
         }
+        if let Some(tier) = chunk.take_string("service_tier")?.filter(|tier| !tier.is_empty()) {
+            events.push(Event::ServiceTier(tier));
+        }
         Ok(())
+    }
+
+    fn turn_to(&mut self, index: usize, events: &mut Vec<Event>) {
+        while self.choices.len() <= index {
+            self.choices.push(Choice::default());
+        }
+        if self.current != index {
+            self.current = index;
+            events.push(Event::Choice(u32::try_from(index).unwrap_or(u32::MAX)));
+        }
+    }
+
+    fn now(&mut self) -> Option<&mut Choice> {
+        self.choices.get_mut(self.current)
     }
 
     fn choice(&mut self, mut choice: Object<'_>, events: &mut Vec<Event>) -> Result<(), Fault> {
@@ -112,12 +147,21 @@ impl Decoder {
             for call in calls {
                 self.tool_call(Object::read(call, "tool_calls")?, events)?;
             }
+            events.extend(parts::annotations(&mut delta)?.into_iter().map(Event::Citation));
+        }
+        if let Some(mut logprobs) = choice.take_object("logprobs")?
+            && let Some(content) = logprobs.take("content").filter(|content| content.get() != "[]")
+        {
+            events.push(Event::Logprobs(Json::new(content)));
         }
         let word = choice.take_string("finish_reason")?.filter(|word| !word.is_empty());
-        let Some(word) = word.filter(|_| self.phase < Phase::Stopped) else { return Ok(()) };
-        self.phase = Phase::Stopped;
+        let Some((word, now)) = word.zip(self.now()).filter(|(_, now)| !now.stopped) else { return Ok(()) };
+        now.stopped = true;
         let (reason, native) = StopReason::decode(Dialect::OpenAi, &word);
-        let reason = reason.with_tools(!self.tools.is_empty()).with_refusal(self.refused);
+        let reason = reason.with_tools(!now.tools.is_empty()).with_refusal(now.refused);
+        if self.choices.iter().all(|choice| choice.stopped) {
+            self.phase = Phase::Stopped;
+        }
         events.push(Event::Stop { reason, native, sequence: None });
         Ok(())
     }
@@ -126,7 +170,9 @@ impl Decoder {
         match body {
             PartBody::Text(text) if !text.is_empty() => vec![Event::Text(text)],
             PartBody::Refusal(text) if !text.is_empty() => {
-                self.refused = true;
+                if let Some(now) = self.now() {
+                    now.refused = true;
+                }
                 vec![Event::Refusal(text)]
             }
             PartBody::Thinking { text, signature } => {
@@ -148,7 +194,7 @@ impl Decoder {
         let place = self.place(wire, &id, &name);
         let index = u32::try_from(place).unwrap_or(u32::MAX);
         let answer = self.id.clone();
-        let Some(tool) = self.tools.get_mut(place) else { return Ok(()) };
+        let Some(tool) = self.now().and_then(|now| now.tools.get_mut(place)) else { return Ok(()) };
         if tool.id.is_empty() {
             tool.id = id;
         }
@@ -174,18 +220,19 @@ impl Decoder {
 
     /// Which call a piece belongs to; a new one when none fits.
     fn place(&mut self, wire: Option<u64>, id: &str, name: &str) -> usize {
+        let Some(now) = self.now() else { return 0 };
         let known = match wire {
-            Some(_) => self.tools.iter().rposition(|tool| tool.wire == wire),
-            None => self.tools.len().checked_sub(1),
+            Some(_) => now.tools.iter().rposition(|tool| tool.wire == wire),
+            None => now.tools.len().checked_sub(1),
         };
         // A different id with a name begins another call, whatever the index says.
         let is_other =
             |tool: &Tool| !id.is_empty() && !tool.id.is_empty() && tool.id != id && !name.is_empty();
         match known {
-            Some(place) if !self.tools.get(place).is_some_and(is_other) => place,
+            Some(place) if !now.tools.get(place).is_some_and(is_other) => place,
             _ => {
-                self.tools.push(Tool { wire, ..Tool::default() });
-                self.tools.len() - 1
+                now.tools.push(Tool { wire, ..Tool::default() });
+                now.tools.len() - 1
             }
         }
     }

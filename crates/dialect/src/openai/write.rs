@@ -185,6 +185,7 @@ fn fit_message(message: &mut Message, place: &str, losses: &mut Losses) -> Resul
         if !fits(&part, &place, losses)? {
             continue;
         }
+        part.signature = None;
         if let PartBody::ToolCall { id, .. } = &mut part.body {
             fit_id(id);
         }
@@ -254,12 +255,26 @@ fn fits(part: &Part, place: &str, losses: &mut Losses) -> Result<bool, Fault> {
             losses.refuse(place, "an uploaded file is known only to the provider that has it")?;
             Ok(false)
         }
+        PartBody::Audio { source } => fits_audio(source, place, losses),
+        PartBody::Video { .. } => {
+            losses.refuse(place, "moving pictures are not understood")?;
+            Ok(false)
+        }
         PartBody::Document { source: Source::Url(_), .. } => {
             losses.refuse(place, "documents are taken only with their bytes, not by URL")?;
             Ok(false)
         }
         _ => Ok(true),
     }
+}
+
+fn fits_audio(source: &Source, place: &str, losses: &mut Losses) -> Result<bool, Fault> {
+    let is_known = |media_type: &str| matches!(parts::audio_format(media_type), "mp3" | "wav");
+    if matches!(source, Source::Base64 { media_type, .. } if losses.is_home() || is_known(media_type)) {
+        return Ok(true);
+    }
+    losses.refuse(place, "sound is taken as MP3 or WAV, with its bytes")?;
+    Ok(false)
 }
 
 fn write_message(array: &mut ArrayWriter<'_>, message: &Message, home: bool) {

@@ -271,7 +271,7 @@ fn what_the_other_dialect_has_no_word_for_is_refused_by_name() {
         (json!({"response_format": {"type": "json_object"}}), "response_format"),
         (json!({"tools": [{"type": "custom", "custom": {"name": "x"}}]}), "tools[0]"),
         (
-            json!({"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}]}),
+            json!({"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {"format": "mp3", "data": "AA"}}]}]}),
             "messages[0].content[0]",
         ),
         (

@@ -17,6 +17,9 @@ pub(super) struct Translate {
     decoder: Box<dyn Decode>,
     encoder: Box<dyn Encode>,
     pub(super) summary: Summary,
+    /// How many answers were asked for, and the one that the last event belongs to.
+    asked: u32,
+    choice: u32,
 }
 
 fn decoder(dialect: Dialect) -> Box<dyn Decode> {
@@ -48,6 +51,8 @@ impl Translate {
             decoder: decoder(upstream.dialect),
             encoder: encoder(call),
             summary: Summary::default(),
+            asked: call.envelope.n.max(1),
+            choice: 0,
         }
     }
 
@@ -103,6 +108,15 @@ impl Translate {
 
     fn write(&mut self, events: Vec<Event>, written: &mut Vec<u8>) -> Result<(), Fault> {
         for event in events {
+            if let Event::Choice(index) = &event {
+                self.choice = *index;
+            }
+            // An answer that nobody asked for has no place in the caller's stream.
+            let is_of_all =
+                matches!(event, Event::Usage(_) | Event::ServiceTier(_) | Event::End | Event::Fault(_));
+            if self.choice >= self.asked && !is_of_all {
+                continue;
+            }
             self.learn(&event)?;
             self.encoder.encode(event, written)?;
         }
