@@ -22,6 +22,10 @@ use crate::{
 /// # Errors
 /// The target has no word for something in the call; the fault names the field.
 pub fn encode_call(call: &Call, target: &TargetShape<'_>) -> Result<Outbound, Fault> {
+    if call.operation.is_raw() && call.dialect != target.dialect {
+        let message = format!("this operation is not translated, and the target speaks {}", target.dialect);
+        return Err(Fault::unsupported(message));
+    }
     if call.operation.is_raw() || !is_rewritten(call, target) {
         let body = splice(&call.body, edits(call, target));
         return finish(Outbound { body, dropped: Vec::new(), defaulted: Vec::new() }, target);

@@ -59,7 +59,9 @@ pub(crate) fn write(
                 w.raw("cache_control", cache.text());
             }
             w.extra(&request.extra);
-        } else if request.stream {
+        }
+        let is_asked = home && request.extra.iter().any(|(name, _)| name == "stream_options");
+        if request.stream && !is_asked {
             w.object("stream_options", |w| w.bool("include_usage", true));
         }
     }))

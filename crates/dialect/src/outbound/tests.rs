@@ -527,3 +527,21 @@ fn the_order_of_keys_survives_since_models_write_in_that_order() {
     assert!(body.contains(r#""input_schema":{"z":{},"a":{}}"#), "{body}");
     assert!(body.contains(r#""input":{"z":1,"a":2}"#), "{body}");
 }
+
+#[test]
+fn a_seal_in_an_id_goes_to_its_maker_alone() {
+    let seal = crate::Signature::new(Dialect::Gemini, "CiQx".repeat(20));
+    let id = crate::signature::seal_id("call_1", Some(&seal));
+    let body = json!({"model": "m", "messages": [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": null, "tool_calls": [
+            {"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": id, "content": "ok"}]});
+    let call = Call::decode((Dialect::OpenAi, Operation::Chat), Bytes::from(body.to_string())).unwrap();
+    for target in [Dialect::OpenAi, Dialect::Anthropic] {
+        let body = encode_call(&call, &TargetShape::new(target, "m")).unwrap().body;
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        assert!(!text.contains("__sig_"), "{text}");
+        assert_eq!(text.matches("\"call_1\"").count(), 2, "{text}");
+    }
+}
