@@ -5,11 +5,12 @@
 use std::{num::NonZeroU32, sync::Arc};
 
 use frontdoor_policy::{
-    AppliesTo, Capability, Catalog, Change, ConsumerSpec, Dialect, Digest, Dimension, FallbackSpec,
-    GroupSpec, KeySpec, Kind, Limits, Manifest, ModelSpec, Name, Pattern, Patterns, Prices, ProviderSpec,
-    QuotaSpec, Resource, RouteSpec, RouteTargetSpec, RuleSpec, SecretRef, Selector, Span, Spec, StickyBy,
-    Strategy as Choice, TargetSpec, Timeouts, Timestamp, UnlistedModels, UsdPerMillion, apply, compile, diff,
-    parse_documents, parse_resource,
+    AppliesTo, AuthSpec, AwsAuth, AwsSource, AwsSpec, Capability, Catalog, Change, Clamp, ConsumerSpec,
+    Dialect, Digest, Dimension, FallbackSpec, Fetch, GroupSpec, KeySpec, Kind, Limits, Manifest, ModelSpec,
+    Name, OnUnsupported, OperationName, Pattern, Patterns, Prices, ProviderSpec, Quirks, QuotaSpec, Resource,
+    RouteSpec, RouteTargetSpec, RuleSpec, SecretRef, Selector, Span, Spec, StickyBy, Strategy as Choice,
+    TargetSpec, Timeouts, Timestamp, UnlistedModels, UsdPerMillion, apply, compile, diff, parse_documents,
+    parse_resource,
 };
 use proptest::{collection, option, prelude::*, sample::select};
 
@@ -51,7 +52,7 @@ fn provider() -> impl Strategy<Value = Spec> {
     let headers = collection::btree_map("x-[a-c.]{1,3}", "[ -~]{0,5}", 0..3);
     let credential = select(vec!["env:KEY", "file:/run/x", "sealed:x"])
         .prop_map(|text| text.parse::<SecretRef>().unwrap());
-    (any::<bool>(), option::of(credential), headers, timeouts()).prop_map(
+    let plain = (any::<bool>(), option::of(credential), headers, timeouts()).prop_map(
         |(http2, credential, headers, timeouts)| {
             Spec::Provider(Box::new(ProviderSpec {
                 dialect: Some(if http2 { Dialect::OpenAi } else { Dialect::Anthropic }),
@@ -63,7 +64,68 @@ fn provider() -> impl Strategy<Value = Spec> {
                 ..ProviderSpec::default()
             }))
         },
+    );
+    prop_oneof![plain, vendor()]
+}
+
+/// A provider of a vendor, in a cloud or not, that differs from what its preset says.
+fn vendor() -> impl Strategy<Value = Spec> {
+    let region = AwsSpec { region: "eu-central-1".to_owned() };
+    let keyed = AwsAuth { source: AwsSource::Profile, profile: Some("é".to_owned()), ..AwsAuth::default() };
+    let known = select(vec![
+        ProviderSpec { preset: Some("groq".to_owned()), ..ProviderSpec::default() },
+        ProviderSpec { preset: Some("bedrock".to_owned()), aws: Some(region), ..ProviderSpec::default() },
+    ]);
+    let drop = select(vec![None, Some(OnUnsupported::Refuse), Some(OnUnsupported::Drop)]);
+    let hosts = collection::vec(select(vec!["*", "a.example", "*.b.example"]), 1..3);
+    let fetch = option::of((hosts, option::of(1..9u64))).prop_map(|fetch| {
+        fetch.map(|(hosts, max_bytes)| Fetch {
+            hosts: hosts.into_iter().map(|host| host.parse().unwrap()).collect(),
+            max_bytes,
+        })
+    });
+    (known, quirks(), drop, fetch, any::<bool>()).prop_map(
+        move |(mut spec, quirks, on_unsupported, fetch, is_profile)| {
+            if is_profile && spec.aws.is_some() {
+                spec.auth = Some(AuthSpec { aws: Some(keyed.clone()), ..AuthSpec::default() });
+            }
+            Spec::Provider(Box::new(ProviderSpec { quirks, on_unsupported, fetch, ..spec }))
+        },
     )
+}
+
+fn quirks() -> impl Strategy<Value = Quirks> {
+    let field = || select(vec!["n", "stop", "messages.name"]).prop_map(str::to_owned);
+    let number = || {
+        prop_oneof![-1_000_000_000..1_000_000_000i32, 0..10i32]
+            .prop_map(f64::from)
+            .prop_map(|whole| whole / 1e5)
+    };
+    let clamp = (number(), number()).prop_map(|(one, other)| Clamp {
+        min: serde_json::Number::from_f64(one.min(other)),
+        max: serde_json::Number::from_f64(one.max(other)),
+    });
+    let value = prop_oneof![
+        any::<i64>().prop_map(serde_json::Value::from),
+        any::<bool>().prop_map(serde_json::Value::from),
+        text().prop_map(serde_json::Value::from),
+    ];
+    let only = collection::btree_map(field(), collection::vec(value, 1..3), 0..3);
+    let operations =
+        select(vec![vec![OperationName::Chat], vec![OperationName::Rerank, OperationName::Speech]]);
+    (
+        option::of(collection::vec(field(), 0..3)),
+        option::of(only),
+        option::of(collection::btree_map(field(), clamp, 0..3)),
+        option::of(operations),
+    )
+        .prop_map(|(unsupported, only, clamp, operations)| Quirks {
+            unsupported,
+            only,
+            clamp,
+            operations,
+            ..Quirks::default()
+        })
 }
 
 fn model() -> impl Strategy<Value = Spec> {
@@ -108,9 +170,11 @@ fn route() -> impl Strategy<Value = Spec> {
 }
 
 fn consumer() -> impl Strategy<Value = Spec> {
-    (text(), text(), option::of(text()), patterns()).prop_map(|(organisation, team, application, models)| {
-        Spec::Consumer(ConsumerSpec { organisation, team, application, models, providers: None })
-    })
+    (text(), text(), option::of(text()), patterns(), option::of(patterns())).prop_map(
+        |(organisation, team, application, models, providers)| {
+            Spec::Consumer(ConsumerSpec { organisation, team, application, models, providers })
+        },
+    )
 }
 
 fn key() -> impl Strategy<Value = Spec> {

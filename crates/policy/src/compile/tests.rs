@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::compile;
 use crate::{
-    Capability, Catalog, Name, Policy, Resource, Strategy, UnlistedModels,
+    Capability, Catalog, Name, OnUnsupported, Policy, Resource, Strategy, UnlistedModels,
     compiled::{Key, QuotaSubject},
     parse_documents,
 };
@@ -194,7 +194,7 @@ fn what_a_model_can_do_is_known_or_not_known() {
 
 #[test]
 fn a_provider_s_fingerprint_changes_only_with_the_provider() {
-    let fingerprint = |text: &str| policy(text).provider(&"p".parse().unwrap()).unwrap().fingerprint;
+    let fingerprint = |text: &str| policy(text).provider("p").unwrap().fingerprint;
     assert_eq!(fingerprint(WORLD), fingerprint(&WORLD.replace("weight: 3", "weight: 4")));
     assert_ne!(fingerprint(WORLD), fingerprint(&WORLD.replace("https://a", "https://c")));
 }
@@ -267,4 +267,51 @@ fn twenty_thousand_resources_compile() {
     assert_eq!(policy.routes_for("m77-x").count(), 1);
     let subject = QuotaSubject { organisation: "o", team: "t9", application: "c9", key: "k9" };
     assert_eq!(policy.quotas_for(&subject, "model-9").count(), 1);
+}
+
+#[test]
+fn a_providers_own_api_is_for_consumers_that_are_given_it_and_keys_that_are_not_narrowed() {
+    let key_of = |name: &str, byte: u8, models: &str| {
+        let hash = format!("{byte:02x}").repeat(32);
+        format!(
+            "- {{kind: Key, name: {name}, spec: {{consumer: bot, hash: '{hash}', created: '2026-01-01T00:00:00Z'{models}}}}}\n"
+        )
+    };
+    let world = "
+- {kind: Provider, name: openai, spec: {preset: openai}}
+- {kind: Provider, name: bedrock-eu, spec: {preset: bedrock, aws: {region: eu-central-1}}}
+- {kind: Model, name: m, spec: {targets: [{provider: openai}]}}
+- {kind: Consumer, name: bot, spec: {organisation: acme, team: search, models: ['*'], providers: ['bedrock-*']}}
+- {kind: Consumer, name: web, spec: {organisation: acme, team: ads, models: ['*']}}
+- {kind: Key, name: w, spec: {consumer: web, hash: '0404040404040404040404040404040404040404040404040404040404040404', created: '2026-01-01T00:00:00Z'}}
+"
+    .to_owned()
+        + &key_of("whole", 1, "")
+        + &key_of("narrow", 2, ", models: [m]")
+        + &key_of("every", 3, ", models: ['*']");
+    let policy = policy(&world);
+    let may = |byte: u8, provider: &str| policy.permits_provider(&key(&policy, byte), provider);
+    assert!(may(1, "bedrock-eu") && may(3, "bedrock-eu"));
+    assert!(!may(1, "openai") && !may(2, "bedrock-eu") && !may(4, "bedrock-eu"));
+    assert!(policy.provider("openai").is_some() && policy.provider("nobody").is_none());
+}
+
+#[test]
+fn a_rule_says_more_than_a_provider_about_what_a_target_cannot_do() {
+    let policy = policy(
+        "
+- {kind: Provider, name: p, spec: {preset: groq, on_unsupported: drop}}
+- {kind: Provider, name: q, spec: {preset: groq}}
+- {kind: Model, name: m, spec: {targets: [{provider: p}, {provider: q}], capabilities: [rerank, moderation]}}
+- {kind: Route, name: r, spec: {rules: [{when: stream, on_unsupported: refuse}, {}]}}
+",
+    );
+    let of = |name: &str| policy.provider(name).unwrap().on_unsupported;
+    assert_eq!((of("p"), of("q")), (OnUnsupported::Drop, OnUnsupported::Refuse));
+    let rules: Vec<_> =
+        policy.routes().flat_map(|route| &route.rules).map(|rule| rule.on_unsupported).collect();
+    assert_eq!(rules, [Some(OnUnsupported::Refuse), None]);
+    let can = policy.model("m").unwrap().model.capabilities.unwrap();
+    assert!(can.contains(Capability::Rerank) && can.contains(Capability::Moderation));
+    assert!(!can.contains(Capability::Speech) && !can.contains(Capability::Tools));
 }

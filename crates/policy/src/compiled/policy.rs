@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use super::{Consumer, Group, Key, Matched, Model, NameIndex, Provider, Quota, Route};
-use crate::{Digest, Name, diagnostic::nearest};
+use crate::{Digest, Patterns, diagnostic::nearest};
 
 /// What proxies of a group enforce. Immutable; share it in an `Arc`.
 pub struct Policy {
@@ -143,6 +143,13 @@ impl Policy {
         key.consumer.models.matches(asked) && key.models.as_ref().is_none_or(|models| models.matches(asked))
     }
 
+    /// Whether a key may use a provider's own API. There any model can be asked for in words we do not read, so a key that is
+    /// narrowed to some models may not.
+    pub fn permits_provider(&self, key: &Key, name: &str) -> bool {
+        let is_every = |models: &Patterns| models.iter().any(|pattern| pattern.as_str() == "*");
+        key.models.as_ref().is_none_or(is_every) && key.consumer.providers.matches(name)
+    }
+
     /// The models with exact names that a key may ask for, by name.
     pub fn visible_models(&self, key: &Key) -> Vec<&Model> {
         let models = self.parts.models.iter().map(AsRef::as_ref);
@@ -204,8 +211,8 @@ impl Policy {
     }
 
     /// One provider.
-    pub fn provider(&self, name: &Name) -> Option<&Arc<Provider>> {
-        let found = self.parts.providers.binary_search_by(|provider| provider.name.cmp(name));
+    pub fn provider(&self, name: &str) -> Option<&Arc<Provider>> {
+        let found = self.parts.providers.binary_search_by(|provider| provider.name.as_str().cmp(name));
         found.ok().and_then(|position| self.parts.providers.get(position))
     }
 }

@@ -197,34 +197,12 @@ impl Quirks {
 
     /// The quirks that speak of request fields.
     fn check_fields(&self, path: &str, report: &mut Report) {
+        self.check_only(path, report);
+        self.check_clamp(path, report);
         let unsupported = self.unsupported.as_deref().unwrap_or_default();
         check_count(unsupported.len(), &format!("{path}.unsupported"), report);
         for (index, field) in unsupported.iter().enumerate() {
             check_field(field, &format!("{path}.unsupported[{index}]"), report);
-        }
-        for (field, values) in self.only.iter().flatten() {
-            let path = format!("{path}.only");
-            check_field(field, &path, report);
-            check_count(values.len(), &path, report);
-            if values.is_empty() {
-                let message = format!("`{field}` takes no value at all; write it under `unsupported`");
-                report.error(&path, "invalid_value", message);
-            }
-            if values.iter().any(|value| value.is_array() || value.is_object()) {
-                let message = format!("the values of `{field}` are texts, numbers, `true` or `false`");
-                report.error(&path, "invalid_value", message);
-            }
-        }
-        for (field, range) in self.clamp.iter().flatten() {
-            let path = format!("{path}.clamp");
-            check_field(field, &path, report);
-            let (min, max) = (&range.min, &range.max);
-            let ends = (min.as_ref().and_then(Number::as_f64), max.as_ref().and_then(Number::as_f64));
-            if ends == (None, None) {
-                report.error(&path, "missing_field", format!("`{field}` needs `min`, `max` or both"));
-            } else if matches!(ends, (Some(min), Some(max)) if min > max) {
-                report.error(&path, "invalid_value", format!("the range of `{field}` ends before it begins"));
-            }
         }
         for (field, name) in self.rename.iter().flatten() {
             let path = format!("{path}.rename");
@@ -248,6 +226,42 @@ impl Quirks {
         ];
         for (name, count) in maps {
             check_count(count, &format!("{path}.{name}"), report);
+        }
+    }
+
+    fn check_only(&self, path: &str, report: &mut Report) {
+        for (field, values) in self.only.iter().flatten() {
+            let path = format!("{path}.only");
+            check_field(field, &path, report);
+            check_count(values.len(), &path, report);
+            if values.is_empty() {
+                let message = format!("`{field}` takes no value at all; write it under `unsupported`");
+                report.error(&path, "invalid_value", message);
+            }
+            if values.iter().filter_map(Value::as_number).any(|number| !is_exact(number)) {
+                report.error(&path, "invalid_value", format!("`{field}`: {EXACT}"));
+            }
+            if values.iter().any(|value| value.is_array() || value.is_object()) {
+                let message = format!("the values of `{field}` are texts, numbers, `true` or `false`");
+                report.error(&path, "invalid_value", message);
+            }
+        }
+    }
+
+    fn check_clamp(&self, path: &str, report: &mut Report) {
+        for (field, range) in self.clamp.iter().flatten() {
+            let path = format!("{path}.clamp");
+            check_field(field, &path, report);
+            let (min, max) = (&range.min, &range.max);
+            let ends = (min.as_ref().and_then(Number::as_f64), max.as_ref().and_then(Number::as_f64));
+            if [min, max].into_iter().flatten().any(|number| !is_exact(number)) {
+                report.error(&path, "invalid_value", format!("`{field}`: {EXACT}"));
+            }
+            if ends == (None, None) {
+                report.error(&path, "missing_field", format!("`{field}` needs `min`, `max` or both"));
+            } else if matches!(ends, (Some(min), Some(max)) if min > max) {
+                report.error(&path, "invalid_value", format!("the range of `{field}` ends before it begins"));
+            }
         }
     }
 
@@ -325,6 +339,14 @@ fn is_name(word: &str) -> bool {
     !word.is_empty()
         && word.len() <= limits::SHORT_TEXT_CHARS
         && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+}
+
+const EXACT: &str = "a number has at most 15 digits and lies between -1000000000 and 1000000000";
+
+/// Whether every reader of the number's canonical form reads the same number, so that its digest stays the same.
+fn is_exact(number: &Number) -> bool {
+    let digits = number.to_string().bytes().filter(u8::is_ascii_digit).count();
+    number.is_i64() || number.as_f64().is_some_and(|value| digits <= 15 && value.abs() <= 1e9)
 }
 
 fn check_count(count: usize, path: &str, report: &mut Report) {
