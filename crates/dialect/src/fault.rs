@@ -4,6 +4,7 @@
 //! not decided here.
 
 mod classify;
+mod exception;
 
 use std::{borrow::Cow, time::Duration};
 
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use crate::{Dialect, anthropic, bedrock, cohere, gemini, openai, scan::ScanError};
 
 pub use classify::decode_fault;
-pub(crate) use classify::{decode_in_band, sanitise};
+pub(crate) use classify::{decode_exception, decode_in_band, sanitise};
 
 /// What kind of thing went wrong, by what can be done about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -16,6 +16,7 @@ mod civil;
 mod cohere;
 mod endpoint;
 mod envelope;
+mod eventstream;
 mod fault;
 mod gemini;
 mod json;
@@ -41,6 +42,7 @@ pub use canonical::{
 };
 pub use endpoint::endpoint;
 pub use envelope::Envelope;
+pub use eventstream::{aws_event, aws_exception};
 pub use fault::{ErrorShape, Fault, FaultClass, decode_fault, encode_error};
 pub use limits::{Limit, LimitState, limit_headers};
 pub use models::{ModelEntry, encode_model, encode_models};

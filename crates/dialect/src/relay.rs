@@ -3,6 +3,7 @@
 //! Only whole records are given out, so an error in band never lands inside another record, and a record that
 //! reports an error never reaches the caller unasked. What to do after a fault is decided elsewhere.
 
+mod framed;
 mod pass;
 mod translate;
 
@@ -78,8 +79,8 @@ impl Relay {
     #[must_use]
     pub fn new(call: &Call, upstream: impl Into<Wire>) -> Self {
         let wire = upstream.into();
-        let road = if call.dialect == wire.dialect && wire.framing == Framing::Sse {
-            Road::Pass(Pass::new(call))
+        let road = if call.dialect == wire.dialect && wire.framing != Framing::AwsEvents {
+            Road::Pass(Pass::new(call, wire.framing))
         } else {
             Road::Translate(Box::new(Translate::new(call, wire)))
         };

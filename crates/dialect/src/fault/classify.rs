@@ -7,7 +7,7 @@ use std::{borrow::Cow, time::Duration};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Fault, FaultClass};
+use super::{Fault, FaultClass, exception};
 use crate::{Dialect, civil};
 
 /// The longest message taken over from a provider, in characters.
@@ -21,6 +21,8 @@ struct Report {
     status: Option<u16>,
     message: String,
     param: Option<String>,
+    /// The status of the model's own server behind the provider.
+    original: Option<u16>,
 }
 
 /// Reads an error answer of a provider.
@@ -33,7 +35,12 @@ pub fn decode_fault(
     header: &dyn Fn(&str) -> Option<String>,
     body: &[u8],
 ) -> Fault {
-    let report = Report::read(body);
+    let mut report = Report::read(body);
+    if let Some(name) = header("x-amzn-errortype").filter(|name| !name.trim().is_empty()) {
+        report.kind = exception::word(&name);
+    }
+    // Cohere's own number for a key that is not known.
+    let status = if dialect == Dialect::Cohere && status == 498 { 401 } else { status };
     let mut fault = report.fault(status);
     fault.retry_after = retry_after(dialect, fault.class, header);
     fault.should_retry = match header("x-should-retry").as_deref().map(str::trim) {
@@ -51,12 +58,25 @@ pub(crate) fn decode_in_band(body: &[u8]) -> Fault {
     report.fault(status)
 }
 
+/// Reads an exception of AWS that came inside a stream.
+pub(crate) fn decode_exception(name: &str, body: &[u8]) -> Fault {
+    let mut report = Report::read(body);
+    report.kind = exception::word(name);
+    let status = exception::status(&report.kind).unwrap_or(500);
+    report.fault(status)
+}
+
 impl Report {
     fn read(body: &[u8]) -> Self {
         #[derive(Deserialize)]
         struct Body {
             error: Option<Value>,
+            #[serde(alias = "Message")]
             message: Option<Value>,
+            #[serde(rename = "__type")]
+            exception: Option<String>,
+            #[serde(rename = "originalStatusCode")]
+            original: Option<u16>,
             detail: Option<Value>,
             code: Option<Value>,
             #[serde(rename = "type")]
@@ -69,11 +89,16 @@ impl Report {
                 .filter_map(|(name, value)| Some((name.to_owned(), value?)))
                 .collect(),
         );
-        match body.error {
+        let mut report = match body.error {
             Some(Value::String(message)) => Self { message, ..Self::default() },
             Some(error @ Value::Object(_)) => Self::from_value(&error),
             _ => Self::from_value(&outer),
+        };
+        if let Some(name) = body.exception {
+            report.kind = exception::word(&name);
         }
+        report.original = body.original.filter(|status| (400..600).contains(status));
+        report
     }
 
     fn from_value(error: &Value) -> Self {
@@ -92,6 +117,7 @@ impl Report {
             status: number.and_then(|code| u16::try_from(code).ok()).filter(|code| (400..600).contains(code)),
             message,
             param: error.get("param").and_then(Value::as_str).map(str::to_owned),
+            original: None,
         }
     }
 
@@ -128,10 +154,13 @@ impl Report {
         if self.is_too_large(status) {
             return FaultClass::TooLarge;
         }
-        if self.says(&["overloaded_error"]) {
+        if self.says(&["overloaded_error", "model_not_ready", "service_unavailable", "internal_server"]) {
             return FaultClass::Transient;
         }
-        match status {
+        if self.says(&["validation"]) && self.mentions(&["model identifier is invalid"]) {
+            return FaultClass::NotFound;
+        }
+        match self.original.unwrap_or(status) {
             401 | 403 => FaultClass::Credential,
             404 | 405 => FaultClass::NotFound,
             429 => FaultClass::RateLimited,
@@ -143,11 +172,20 @@ impl Report {
 
     /// Some providers wrap other failures in a 400.
     fn class_of_refusal(&self) -> FaultClass {
-        if self.says(&["model_not_found", "not_found_error", "model_decommissioned"]) {
+        if self.says(&["model_not_found", "not_found_error", "model_decommissioned", "resource_not_found"]) {
             FaultClass::NotFound
-        } else if self.says(&["authentication_error", "invalid_api_key", "permission_error"]) {
+        } else if self.says(&[
+            "authentication_error",
+            "invalid_api_key",
+            "permission_error",
+            "access_denied",
+            "unrecognized_client",
+            "expired_token",
+            "invalid_signature",
+            "incomplete_signature",
+        ]) {
             FaultClass::Credential
-        } else if self.says(&["rate_limit_error", "rate_limit_exceeded"]) {
+        } else if self.says(&["rate_limit_error", "rate_limit_exceeded", "throttling", "too_many_requests"]) {
             FaultClass::RateLimited
         } else if self.says(&["server_error", "api_error", "internal_server_error", "timeout_error"]) {
             FaultClass::Transient
@@ -165,8 +203,14 @@ impl Report {
             "enforced_spend_limit_reached",
             "credit_exhausted",
             "insufficient_credits",
+            "service_quota_exceeded",
         ];
-        let phrases = ["credit balance is too low", "exceeded your current quota", "insufficient credits"];
+        let phrases = [
+            "credit balance is too low",
+            "exceeded your current quota",
+            "insufficient credits",
+            "api calls / month",
+        ];
         status == 402 || self.says(&words) || ((400..500).contains(&status) && self.mentions(&phrases))
     }
 
@@ -179,8 +223,15 @@ impl Report {
 
     fn is_too_large(&self, status: u16) -> bool {
         let words = ["context_length_exceeded", "request_too_large", "string_above_max_length"];
-        let phrases =
-            ["maximum context length", "prompt is too long", "context window", "exceed context limit"];
+        let phrases = [
+            "maximum context length",
+            "prompt is too long",
+            "context window",
+            "exceed context limit",
+            "input is too long",
+            "too many input tokens",
+            "too many tokens",
+        ];
         status == 413 || self.says(&words) || (status == 400 && self.mentions(&phrases))
     }
 

@@ -4,19 +4,18 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::{cut, failed};
+use super::{Framing, cut, failed, framed::Framed};
 use crate::{
     Call, Dialect, Fault, StopReason, Summary, anthropic,
     fault::{decode_in_band, garbage},
-    openai,
-    sse::{self, LARGEST_RECORD, Records},
+    openai, sse,
 };
 
 /// A stream that is passed on.
 #[derive(Debug)]
 pub(super) struct Pass {
     dialect: Dialect,
-    records: Records,
+    records: Framed,
     pub(super) summary: Summary,
     /// We asked for usage and the caller did not: the record with nothing else is ours.
     swallows_usage: bool,
@@ -34,10 +33,10 @@ enum Verdict {
 }
 
 impl Pass {
-    pub(super) fn new(call: &Call) -> Self {
+    pub(super) fn new(call: &Call, framing: Framing) -> Self {
         Self {
             dialect: call.dialect,
-            records: Records::new(LARGEST_RECORD),
+            records: Framed::new(framing),
             summary: Summary::default(),
             swallows_usage: call.dialect == Dialect::OpenAi && !call.envelope.wants_usage,
             choices: call.envelope.n,
@@ -46,7 +45,7 @@ impl Pass {
     }
 
     pub(super) fn push(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), Fault> {
-        let (first, length, started_clean) = (out.len(), chunk.len(), self.records.is_empty());
+        let (first, length, started_clean) = (out.len(), chunk.len(), self.records.is_plain());
         self.records.feed(chunk.clone());
         let mut passed = 0;
         while let Some(record) = self.records.next()? {

@@ -2,18 +2,16 @@
 
 use bytes::Bytes;
 
-use super::{Decode, Encode, Wire, cut, failed};
+use super::{Decode, Encode, Wire, cut, failed, framed::Framed};
 use crate::{
-    Call, Dialect, Event, Fault, StopReason, Summary, anthropic, bedrock, cohere,
-    fault::decode_in_band,
-    gemini, openai, responses,
-    sse::{self, LARGEST_RECORD, Records},
+    Call, Dialect, Event, Fault, StopReason, Summary, anthropic, bedrock, cohere, fault::decode_in_band,
+    gemini, openai, responses, sse,
 };
 
 /// A stream that is translated.
 #[derive(Debug)]
 pub(super) struct Translate {
-    records: Records,
+    records: Framed,
     decoder: Box<dyn Decode>,
     encoder: Box<dyn Encode>,
     pub(super) summary: Summary,
@@ -47,7 +45,7 @@ fn encoder(call: &Call) -> Box<dyn Encode> {
 impl Translate {
     pub(super) fn new(call: &Call, upstream: Wire) -> Self {
         Self {
-            records: Records::new(LARGEST_RECORD),
+            records: Framed::new(upstream.framing),
             decoder: decoder(upstream.dialect),
             encoder: encoder(call),
             summary: Summary::default(),
