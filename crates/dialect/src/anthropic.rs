@@ -1,6 +1,8 @@
 //! Anthropic messages, to and from the canonical form. It must not know the other dialect.
 
 pub(crate) mod answer;
+pub(crate) mod citation;
+pub(crate) mod effort;
 pub(crate) mod emit;
 pub(crate) mod error;
 pub(crate) mod parts;

@@ -307,8 +307,10 @@ impl Reader<'_> {
                 }
             }
             Holds::Signature => {
-                let empty = text.chars == 0 && self.dialect == Dialect::Anthropic;
-                self.envelope.places.unsigned_thinking |= empty;
+                // A seal is base64; `#` stands only in one that was made by another dialect.
+                let is_foreign = text.chars == 0 || self.scanner.bytes(text.span()).contains(&b'#');
+                let is_anthropic = self.dialect == Dialect::Anthropic;
+                self.envelope.places.unsigned_thinking |= is_foreign && is_anthropic;
             }
             Holds::Id => {
                 let id = self.scanner.bytes(text.span());

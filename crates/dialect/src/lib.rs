@@ -14,6 +14,7 @@ mod call;
 mod canonical;
 mod civil;
 mod cohere;
+mod effort;
 mod endpoint;
 mod envelope;
 mod eventstream;

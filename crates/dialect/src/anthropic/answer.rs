@@ -2,7 +2,7 @@
 
 use crate::{
     Answer, Choice, Dialect, Fault, Signature, StopReason,
-    anthropic::{parts, usage},
+    anthropic::{citation, parts, usage},
     canonical::{Extra, Part, PartBody},
     fault::broken,
     json::{Object, object},
@@ -26,16 +26,31 @@ fn read(body: &[u8]) -> Result<Answer, Fault> {
         model: message.take_string("model")?.unwrap_or_default(),
         created: None,
         choices: vec![Choice {
-            parts: parts::content(&mut message, "content")?,
+            parts: said(&mut message)?,
             stop,
             native_stop,
             stop_sequence: message.take_string("stop_sequence")?,
             logprobs: None,
         }],
+        service_tier: message.peek_as::<Report>("usage").and_then(|report| report.service_tier),
         usage: message.take("usage").and_then(|report| usage::correct(None, report.get().as_bytes())),
-        service_tier: None,
         extra: Extra::new(),
     })
+}
+
+/// The price-bearing word inside `usage`.
+#[derive(serde::Deserialize)]
+struct Report {
+    service_tier: Option<String>,
+}
+
+/// The blocks of an answer with what they rest on.
+fn said(message: &mut Object<'_>) -> Result<Vec<Part>, Fault> {
+    let mut parts = parts::content(message, "content")?;
+    for part in &mut parts {
+        part.citations = citation::take(&mut part.extra)?;
+    }
+    Ok(parts)
 }
 
 /// Writes a body.
@@ -63,7 +78,14 @@ pub(crate) fn encode(answer: &Answer) -> Vec<u8> {
         if let Some(native) = first.and_then(|choice| choice.native_stop.as_ref()) {
             w.string("native_stop_reason", native);
         }
-        w.object("usage", |w| usage::write(&answer.usage.unwrap_or_default(), w));
+        w.object("usage", |w| {
+            usage::write(&answer.usage.unwrap_or_default(), w);
+            // The SDK's type knows three tiers; others stay with whoever served the call.
+            let tier = answer.service_tier.as_deref();
+            if let Some(tier) = tier.filter(|tier| matches!(*tier, "standard" | "priority" | "batch")) {
+                w.string("service_tier", tier);
+            }
+        });
     })
 }
 
@@ -84,7 +106,8 @@ fn shown(part: &Part) -> Option<Part> {
         }
         body => body.clone(),
     };
-    Some(body.into())
+    let citations = part.citations.iter().filter(|citation| citation::is_known(citation)).cloned();
+    Some(Part { citations: citations.collect(), ..body.into() })
 }
 
 fn as_object(arguments: &str) -> String {

@@ -5,7 +5,7 @@
 
 use crate::{
     Dialect, Event, Fault, StopReason, Usage,
-    anthropic::usage,
+    anthropic::{citation, usage},
     json::{ObjectWriter, object},
     relay::Encode,
     signature::seal_id,
@@ -70,6 +70,14 @@ impl Encode for Encoder {
                 self.advance(out);
             }
             Event::ToolArguments { index, fragment } => self.arguments(index, &fragment, out)?,
+            Event::Citation(citation) if citation::is_known(&citation) => {
+                self.turn_to(&Open::Text, out);
+                self.piece(out, |w| {
+                    w.string("type", "citations_delta");
+                    w.raw("citation", &citation::write(&citation));
+                });
+            }
+            Event::Citation(_) => {}
             Event::PartEnd => self.close_all(out),
             Event::Usage(usage) => self.usage = usage,
             Event::Stop { reason, native, sequence } => self.stop = Some((reason, native, sequence)),
@@ -79,7 +87,6 @@ impl Encode for Encoder {
             Event::Fault(_)
             | Event::Ping
             | Event::Choice(_)
-            | Event::Citation(_)
             | Event::Logprobs(_)
             | Event::ServiceTier(_)
             | Event::Unknown => {}
@@ -216,12 +223,16 @@ impl Encoder {
     }
 
     fn delta(&self, out: &mut Vec<u8>, kind: &str, name: &str, text: &str) {
+        self.piece(out, |w| {
+            w.string("type", kind);
+            w.string(name, text);
+        });
+    }
+
+    fn piece(&self, out: &mut Vec<u8>, write: impl FnOnce(&mut ObjectWriter<'_>)) {
         record(out, "content_block_delta", |w| {
             w.number("index", self.next);
-            w.object("delta", |w| {
-                w.string("type", kind);
-                w.string(name, text);
-            });
+            w.object("delta", write);
         });
     }
 

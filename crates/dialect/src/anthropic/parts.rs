@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     Dialect, Fault, Signature,
+    anthropic::citation,
     canonical::{Json, Part, PartBody, Source},
     json::{ArrayWriter, Object, ObjectWriter, is_string},
 };
@@ -87,6 +88,11 @@ pub(crate) fn write(array: &mut ArrayWriter<'_>, part: &Part, home: bool) {
         PartBody::Thinking { signature: None, .. } => {}
         _ => array.object(|w| {
             write_body(w, &part.body, home);
+            if !part.citations.is_empty() {
+                w.array("citations", |array| {
+                    part.citations.iter().for_each(|citation| array.raw(&citation::write(citation)));
+                });
+            }
             if let Some(cache) = &part.cache {
                 w.raw("cache_control", cache.text());
             }

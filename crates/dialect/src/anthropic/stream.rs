@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     Dialect, Event, Fault, Signature, StopReason, Usage,
-    anthropic::usage,
+    anthropic::{citation, usage},
     fault::{broken, decode_in_band, garbage},
     json::Object,
     relay::Decode,
@@ -132,7 +132,10 @@ impl Decoder {
                 let input = block.take("input").map(|input| input.get().to_owned()).unwrap_or_default();
                 Block::Tool { index, input, continued: false }
             }
-            _ => Block::Other,
+            _ => {
+                events.push(Event::Unknown);
+                Block::Other
+            }
         };
         self.open = Some((index, held));
         Ok(())
@@ -155,13 +158,18 @@ impl Decoder {
             ("signature_delta", Block::Said) => {
                 events.extend(some(delta.take_string("signature")?).as_deref().map(signature));
             }
+            ("citations_delta", Block::Said) => {
+                if let Some(citation) = delta.take("citation") {
+                    events.push(Event::Citation(citation::read(citation)?));
+                }
+            }
             ("input_json_delta", Block::Tool { index, continued, .. }) => {
                 if let Some(fragment) = some(delta.take_string("partial_json")?) {
                     *continued = true;
                     events.push(Event::ToolArguments { index: *index, fragment });
                 }
             }
-            _ => {}
+            _ => events.push(Event::Unknown),
         }
         Ok(())
     }

@@ -231,8 +231,7 @@ fn write_thinking(w: &mut ObjectWriter<'_>, reasoning: Option<&Reasoning>) {
 }
 
 fn write_output(w: &mut ObjectWriter<'_>, request: &Request, home: bool) {
-    let effort =
-        request.reasoning.as_ref().and_then(|reasoning| reasoning.effort.as_deref()).filter(|_| home);
+    let effort = request.reasoning.as_ref().and_then(|reasoning| reasoning.effort.as_deref());
     let rest = inner(&request.extra, IN_OUTPUT, home);
     if effort.is_none() && request.format.is_none() && rest.is_empty() {
         return;

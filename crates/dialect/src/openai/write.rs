@@ -6,6 +6,7 @@ use crate::{
         Json, Message, OutputFormat, Part, PartBody, Reasoning, Request, Role, Source, Tool, ToolBody,
         ToolChoice,
     },
+    effort,
     json::{ArrayWriter, ObjectWriter, object},
     losses::{Losses, Takes, fit_id, fit_options},
     openai::{parts, request::IN_FUNCTION},
@@ -424,10 +425,9 @@ fn effort(reasoning: &Reasoning) -> Option<&str> {
     if let Some(effort) = &reasoning.effort {
         return Some(effort);
     }
-    match reasoning.budget? {
-        4_096.. => Some("high"),
-        2_048.. => Some("medium"),
-        1_024.. => Some("low"),
-        _ => None,
-    }
+    // OpenAI's models take no word for more than `high` everywhere.
+    Some(match effort::of_budget(reasoning.budget?) {
+        "xhigh" | "max" => "high",
+        word => word,
+    })
 }

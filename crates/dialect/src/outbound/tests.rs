@@ -545,3 +545,35 @@ fn a_seal_in_an_id_goes_to_its_maker_alone() {
         assert_eq!(text.matches("\"call_1\"").count(), 2, "{text}");
     }
 }
+
+fn anthropic_body(body: &Value, model: &str) -> Value {
+    let call = Call::decode((Dialect::OpenAi, Operation::Chat), Bytes::from(body.to_string())).unwrap();
+    let out = encode_call(&call, &TargetShape::new(Dialect::Anthropic, model)).unwrap();
+    serde_json::from_slice(&out.body).unwrap()
+}
+
+#[test]
+fn newer_claude_models_get_an_effort_and_older_ones_a_budget() {
+    let call = json!({"model": "m", "reasoning_effort": "high", "max_tokens": 9000,
+        "messages": [{"role": "user", "content": "hi"}]});
+    let newer = anthropic_body(&call, "claude-opus-4-8");
+    assert_eq!(newer["thinking"], json!({"type": "adaptive"}));
+    assert_eq!(newer["output_config"], json!({"effort": "high"}));
+    let older = anthropic_body(&call, "claude-sonnet-4-5");
+    assert_eq!(older["thinking"], json!({"type": "enabled", "budget_tokens": 4096}));
+    assert!(older.get("output_config").is_none());
+}
+
+#[test]
+fn reasoning_sealed_by_another_provider_stays_away_from_anthropic() {
+    let thinking = |signature: &str| json!({"type": "thinking", "thinking": "hm", "signature": signature});
+    let body = json!({"model": "m", "max_tokens": 9, "messages": [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": [thinking("gemini#abc"), thinking("own"), {"type": "text", "text": "yes"}]},
+        {"role": "user", "content": "go on"}]});
+    let call = Call::decode((Dialect::Anthropic, Operation::Chat), Bytes::from(body.to_string())).unwrap();
+    let out = encode_call(&call, &TargetShape::new(Dialect::Anthropic, "m")).unwrap();
+    let sent: Value = serde_json::from_slice(&out.body).unwrap();
+    assert_eq!(sent["messages"][1]["content"], json!([thinking("own"), {"type": "text", "text": "yes"}]));
+    assert_eq!(out.dropped, ["messages[].content[].thinking"]);
+}

@@ -4,10 +4,13 @@
 use base64::Engine;
 
 use crate::{
-    Dialect, Fault, TargetShape,
+    Dialect, Fault, Signature, TargetShape,
+    anthropic::effort,
     canonical::{
-        Message, OutputFormat, Part, PartBody, Reasoning, Request, Role, Source, Tool, ToolBody, ToolChoice,
+        Json, Message, OutputFormat, Part, PartBody, Reasoning, Request, Role, Source, Tool, ToolBody,
+        ToolChoice,
     },
+    effort::budget,
     losses::{Losses, Takes, fit_id, fit_options},
 };
 
@@ -39,12 +42,22 @@ pub(super) fn fit(
 fn drop_unsigned(request: &mut Request, losses: &mut Losses) {
     for message in &mut request.messages {
         let count = message.parts.len();
-        message.parts.retain(|part| !matches!(part.body, PartBody::Thinking { signature: None, .. }));
+        message.parts.retain(|part| !is_foreign(part));
         if message.parts.len() < count {
             losses.drop("messages[].content[].thinking");
         }
     }
     request.messages.retain(|message| !message.parts.is_empty());
+}
+
+/// Reasoning without Anthropic's own seal: made by another model.
+fn is_foreign(part: &Part) -> bool {
+    let is_own = |signature: &Signature| signature.for_maker(Dialect::Anthropic).is_some();
+    match &part.body {
+        PartBody::Thinking { signature, .. } => !signature.as_ref().is_some_and(is_own),
+        PartBody::RedactedThinking { data } => !is_own(data),
+        _ => false,
+    }
 }
 
 fn fit_tools(request: &mut Request, losses: &mut Losses) -> Result<(), Fault> {
@@ -107,6 +120,11 @@ fn fit_message(message: &mut Message, place: &str, losses: &mut Losses) -> Resul
 
 fn fit_part(mut part: Part, place: &str, losses: &mut Losses) -> Result<Option<Part>, Fault> {
     losses.extra(place, &part.extra)?;
+    part.signature = None;
+    if is_foreign(&part) {
+        losses.drop(&format!("{place}.reasoning_content"));
+        return Ok(None);
+    }
     match &mut part.body {
         PartBody::Audio { .. } | PartBody::Video { .. } => {
             losses.refuse(place, "sound and moving pictures are not understood")?;
@@ -116,10 +134,6 @@ fn fit_part(mut part: Part, place: &str, losses: &mut Losses) -> Result<Option<P
         PartBody::Text(text) | PartBody::Refusal(text) if text.is_empty() => return Ok(None),
         PartBody::Opaque { kind, .. } => {
             losses.refuse(place, &format!("parts of the type `{kind}` exist only in their own dialect"))?;
-            return Ok(None);
-        }
-        PartBody::Thinking { signature: None, .. } => {
-            losses.drop(&format!("{place}.reasoning_content"));
             return Ok(None);
         }
         PartBody::Image { source: Source::File(_), .. }
@@ -224,17 +238,14 @@ fn fit_reasoning(
     losses: &mut Losses,
 ) -> Result<(), Fault> {
     let Some(effort) = request.reasoning.take().and_then(|reasoning| reasoning.effort) else { return Ok(()) };
-    let wanted = match effort.as_str() {
-        "none" => return Ok(()),
-        "minimal" | "low" => 1_024,
-        "medium" => 2_048,
-        "high" => 4_096,
-        "xhigh" => 8_192,
-        "max" => 16_384,
+    let (wanted, word) = match (effort.as_str(), budget(&effort), effort::word(&effort)) {
+        ("none", ..) => return Ok(()),
+        (_, Some(budget), Some(word)) => (budget, word),
         _ => return losses.refuse("reasoning_effort", "the value is not known"),
     };
+    let is_adaptive = effort::is_adaptive(target.model);
     let budget = wanted.min(cap.saturating_sub(1));
-    let fits = budget >= LEAST_BUDGET && target.reasoning != Some(false);
+    let fits = (is_adaptive || budget >= LEAST_BUDGET) && target.reasoning != Some(false);
     if !fits || continues_unsigned(request) {
         losses.drop("reasoning_effort");
         return Ok(());
@@ -242,7 +253,12 @@ fn fit_reasoning(
     if matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_))) {
         return losses.refuse("reasoning_effort", "it cannot be joined with a forced choice of tool");
     }
-    request.reasoning = Some(Reasoning { effort: None, budget: Some(budget), thinking: None });
+    request.reasoning = Some(if is_adaptive {
+        let thinking = Json::parse(r#"{"type":"adaptive"}"#).ok();
+        Reasoning { effort: Some(word.to_owned()), budget: None, thinking }
+    } else {
+        Reasoning { effort: None, budget: Some(budget), thinking: None }
+    });
     Ok(())
 }
 
@@ -271,7 +287,10 @@ fn fit_sampling(request: &mut Request, losses: &mut Losses) -> Result<(), Fault>
         request.temperature = Some(1.0);
         losses.default("temperature", "1");
     }
-    let thinks = request.reasoning.as_ref().is_some_and(|reasoning| reasoning.budget.is_some());
+    let thinks = request
+        .reasoning
+        .as_ref()
+        .is_some_and(|reasoning| reasoning.budget.is_some() || reasoning.thinking.is_some());
     if !thinks {
         return Ok(());
     }

@@ -139,3 +139,44 @@ fn a_whole_answer_keeps_every_choice_with_its_odds_and_citations() {
     assert_eq!(again.choices.len(), 2);
     assert_eq!(again.service_tier.as_deref(), Some("priority"));
 }
+
+#[test]
+fn a_web_page_cited_by_one_provider_is_cited_to_callers_of_the_other() {
+    let native = json!({"type": "web_search_result_location", "url": "https://x", "title": "X",
+        "cited_text": "hi", "encrypted_index": "e"});
+    let body = json!({"id": "a", "type": "message", "model": "m", "role": "assistant", "stop_reason": "end_turn",
+        "content": [{"type": "text", "text": "hi", "citations": [native]}],
+        "usage": {"input_tokens": 1, "output_tokens": 1, "service_tier": "priority"}});
+    let read = crate::anthropic::answer::decode(body.to_string().as_bytes()).unwrap();
+    assert_eq!(read.service_tier.as_deref(), Some("priority"));
+    let openai: Value = serde_json::from_slice(&answer::encode(&read, 0)).unwrap();
+    let page = &openai["choices"][0]["message"]["annotations"][0]["url_citation"];
+    assert_eq!((&page["url"], &page["title"]), (&json!("https://x"), &json!("X")));
+    let home: Value = serde_json::from_slice(&crate::anthropic::answer::encode(&read)).unwrap();
+    assert_eq!(home["content"][0]["citations"], json!([native]));
+    let back = answer::decode(openai.to_string().as_bytes()).unwrap();
+    let anthropic: Value = serde_json::from_slice(&crate::anthropic::answer::encode(&back)).unwrap();
+    assert_eq!(anthropic["content"][0]["citations"][0]["url"], "https://x");
+}
+
+#[test]
+fn citations_in_a_stream_stay_with_their_text() {
+    let event = Event::Citation(Citation {
+        span: None,
+        url: Some("https://x".into()),
+        title: None,
+        quote: None,
+        file: None,
+        native: None,
+    });
+    let mut encoder = crate::anthropic::emit::Encoder::default();
+    let mut out = Vec::new();
+    let start = Event::Start { id: "a".into(), model: "m".into(), created: None, usage: None };
+    for event in [start, Event::Text("hi".into()), event, Event::PartEnd, Event::End] {
+        encoder.encode(event, &mut out).unwrap();
+    }
+    let text = String::from_utf8(out).unwrap();
+    let block = text.split("content_block_stop").next().unwrap();
+    assert!(block.contains("citations_delta") && block.contains("https://x"), "{text}");
+    assert_eq!(text.matches("event: content_block_start").count(), 1, "{text}");
+}
