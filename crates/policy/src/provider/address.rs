@@ -1,7 +1,8 @@
 //! The address of a provider: what an operator may write as a base URL and what calls append paths to. It must not know
 //! credentials.
 
-use std::net::IpAddr;
+// From `core`, which has addresses and no sockets.
+use core::net::IpAddr;
 
 use super::{Dialect, Platform};
 
