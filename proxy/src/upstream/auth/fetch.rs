@@ -132,31 +132,27 @@ impl Said {
     }
 }
 
-/// The word for an error in the formats of the three clouds. Only what looks like a word is shown.
+/// The word for an error in the formats of the three clouds. Only what looks like a word is shown, and no digits but Entra's own
+/// numbers: a server that puts a secret there must not get it into the log.
 fn error_code(body: &[u8]) -> Option<String> {
+    const ENTRA: &str = "AADSTS";
     let text = std::str::from_utf8(body).ok()?;
-    let is_word = |word: &str| {
-        (1..=64).contains(&word.len())
-            && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
-    };
     // Entra's `error` says little; the number in its description is what can be looked up.
-    if let Some(at) = text.find("AADSTS") {
-        let rest = text.get(at..)?;
-        let end = rest.find(|letter: char| !letter.is_ascii_alphanumeric()).unwrap_or(rest.len());
-        return rest.get(..end).filter(|word| is_word(word)).map(str::to_owned);
+    if let Some((_, rest)) = text.split_once(ENTRA) {
+        let number: String = rest.chars().take_while(char::is_ascii_digit).take(10).collect();
+        return (!number.is_empty()).then(|| format!("{ENTRA}{number}"));
     }
     let word = match serde_json::from_str::<serde_json::Value>(text) {
         Ok(json) => {
             let error = json.get("error").or_else(|| json.get("Code")).or_else(|| json.get("code"))?;
-            error
-                .as_str()
-                .or_else(|| error.get("status")?.as_str())
-                .or_else(|| error.get("code")?.as_str())?
-                .to_owned()
+            let within = |name: &str| error.get(name).and_then(|word| word.as_str());
+            error.as_str().or_else(|| within("status")).or_else(|| within("code"))?.to_owned()
         }
         Err(_not_json) => element(text, "Code")?.to_owned(),
     };
-    is_word(&word).then_some(word)
+    let is_word = (1..=64).contains(&word.len())
+        && word.bytes().all(|byte| byte.is_ascii_alphabetic() || b"_.-".contains(&byte));
+    is_word.then_some(word)
 }
 
 /// The text of the first XML element of that name, if it holds nothing but text without entities.
@@ -181,4 +177,81 @@ fn is_near(host: &str) -> bool {
 /// A query may hold a token.
 fn without_query(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_stays_near() {
+        let near = [
+            "localhost",
+            "127.0.0.1",
+            "[::1]",
+            "169.254.169.254",
+            "10.1.2.3",
+            "[fd00:ec2::254]",
+            "metadata.google.internal",
+        ];
+        for host in near {
+            assert!(is_near(host), "{host}");
+        }
+        for host in [
+            "example.com",
+            "8.8.8.8",
+            "[2001:db8::1]",
+            "localhost.example.com",
+            "metadata.google.internal.evil",
+            "",
+        ] {
+            assert!(!is_near(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn the_word_for_an_error_is_found_in_each_format_and_looks_like_a_word() {
+        for (body, word) in [
+            (r#"{"error":"invalid_grant","error_description":"x"}"#, Some("invalid_grant")),
+            (r#"{"error":"invalid_client","error_description":"AADSTS7000215: x"}"#, Some("AADSTS7000215")),
+            (r#"{"error":{"code":403,"status":"PERMISSION_DENIED"}}"#, Some("PERMISSION_DENIED")),
+            (r#"{"Code":"AccessDenied"}"#, Some("AccessDenied")),
+            (
+                "<ErrorResponse><Error><Code>ExpiredTokenException</Code></Error></ErrorResponse>",
+                Some("ExpiredTokenException"),
+            ),
+            (r#"{"error":"s3cr3t"}"#, None),
+            (r#"{"error":"two words"}"#, None),
+            ("AADSTS", None),
+            ("<html>", None),
+            ("", None),
+        ] {
+            assert_eq!(error_code(body.as_bytes()).as_deref(), word, "{body}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_takes_the_place_of_scheme_and_host_only() {
+        let tls = Arc::new(client::trust().unwrap());
+        let place = |endpoint: Option<&str>, url: &str| {
+            Fetcher::new(&tls, endpoint).place(url).map(|uri| uri.to_string())
+        };
+        assert_eq!(
+            place(Some("http://127.0.0.1:1/"), "https://a.b/c?d=e").unwrap(),
+            "http://127.0.0.1:1/c?d=e"
+        );
+        assert_eq!(place(None, "https://a.b/c?d=e").unwrap(), "https://a.b/c?d=e");
+        for wrong in ["http://example.com/?token=planted", "ftp://a/", "nonsense", "", "https://"] {
+            let error = place(None, wrong).unwrap_err().to_string();
+            assert!(!error.contains("planted"), "{error}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_answer_brings_it_down(body: Vec<u8>, text: String) {
+            let _word = error_code(&body);
+            let _element = element(&text, "Code");
+        }
+    }
 }
