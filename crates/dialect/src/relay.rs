@@ -9,7 +9,7 @@ mod translate;
 
 use bytes::Bytes;
 
-use crate::{Call, Dialect, ErrorShape, Event, Fault, Summary, encode_error, sse};
+use crate::{Call, Dialect, ErrorShape, Event, Fault, Summary, encode_error, responses, sse};
 
 use pass::Pass;
 use translate::Translate;
@@ -72,6 +72,11 @@ pub(crate) trait Decode: std::fmt::Debug + Send {
 pub(crate) trait Encode: std::fmt::Debug + Send {
     /// Writes one event.
     fn encode(&mut self, event: Event, out: &mut Vec<u8>) -> Result<(), Fault>;
+
+    /// The number of the next record, where records are numbered.
+    fn sequence(&self) -> u64 {
+        0
+    }
 }
 
 impl Relay {
@@ -133,13 +138,23 @@ impl Relay {
         if self.known().complete {
             return;
         }
-        let event = match self.caller {
-            Dialect::Anthropic | Dialect::Responses => Some("error"),
-            Dialect::OpenAi | Dialect::Gemini | Dialect::Bedrock | Dialect::Cohere => None,
+        let (event, data) = match self.caller {
+            Dialect::Responses => (Some("error"), responses::error::event(error, self.sequence()).into()),
+            Dialect::Anthropic => (Some("error"), encode_error(self.caller, error)),
+            Dialect::OpenAi | Dialect::Gemini | Dialect::Bedrock | Dialect::Cohere => {
+                (None, encode_error(self.caller, error))
+            }
         };
         let mut record = Vec::new();
-        sse::write(&mut record, event, &encode_error(self.caller, error));
+        sse::write(&mut record, event, &data);
         out.push(record.into());
+    }
+
+    fn sequence(&self) -> u64 {
+        match &self.road {
+            Road::Pass(pass) => pass.sequence,
+            Road::Translate(translate) => translate.sequence(),
+        }
     }
 
     fn known(&self) -> &Summary {

@@ -41,7 +41,8 @@ pub fn relay_answer(call: &Call, upstream: impl Into<Wire>, body: Bytes) -> Resu
     let known = match upstream {
         Dialect::OpenAi => Some(openai_summary(call, &body)?),
         Dialect::Anthropic => Some(anthropic_summary(&body)?),
-        Dialect::Responses | Dialect::Gemini | Dialect::Bedrock | Dialect::Cohere => None,
+        Dialect::Responses => Some(responses_summary(&body)?),
+        Dialect::Gemini | Dialect::Bedrock | Dialect::Cohere => None,
     };
     if let Some(summary) = known.clone()
         && call.dialect == upstream
@@ -136,6 +137,33 @@ fn anthropic_summary(body: &[u8]) -> Result<Summary, Fault> {
         output_chars: probe.chars,
         upstream_model: probe.model.map(Cow::into_owned),
         complete: true,
+        ..Summary::default()
+    })
+}
+
+/// A response that works in the background has no end yet.
+fn responses_summary(body: &[u8]) -> Result<Summary, Fault> {
+    let probe = responses::probe::whole(body).map_err(garbage)?;
+    if probe.is_error {
+        return Err(responses::error::read(body));
+    }
+    let response = probe.response;
+    if !response.has_output {
+        return Err(Fault::bad_answer("invalid_answer", "the provider's answer has no content"));
+    }
+    let is_open = matches!(response.status.as_deref(), Some("queued" | "in_progress"));
+    let stop = match response.stop("completed") {
+        _ if is_open => None,
+        (StopReason::Failed, native) => return Err(failed(native.as_deref().unwrap_or("failed"))),
+        (reason, _) => Some(reason),
+    };
+    Ok(Summary {
+        usage: response.usage,
+        stop,
+        output_chars: response.chars,
+        upstream_model: response.model.map(Cow::into_owned),
+        complete: true,
+        service_tier: response.service_tier.map(Cow::into_owned),
         ..Summary::default()
     })
 }

@@ -54,7 +54,9 @@ pub fn decode_fault(
 /// Reads an error that came inside a success: a record of a stream or a whole body.
 pub(crate) fn decode_in_band(body: &[u8]) -> Fault {
     let report = Report::read(body);
-    let status = report.status.unwrap_or_else(|| status_of(&report.kind));
+    // Some tell the kind in `type`, some in `code`.
+    let known = || status_of(&report.kind).or_else(|| status_of(&report.code));
+    let status = report.status.or_else(known).unwrap_or(500);
     report.fault(status)
 }
 
@@ -215,7 +217,14 @@ impl Report {
     }
 
     fn is_filtered(&self, status: u16) -> bool {
-        let words = ["content_filter", "content_policy_violation", "responsible_ai_policy_violation"];
+        let words = [
+            "content_filter",
+            "content_policy_violation",
+            "responsible_ai_policy_violation",
+            "image_content_policy_violation",
+            "misalignment_policy_violation",
+            "bio_policy",
+        ];
         (400..500).contains(&status)
             && (self.says(&words)
                 || self.mentions(&["content filtering policy", "content management policy"]))
@@ -266,9 +275,25 @@ impl FaultClass {
 }
 
 /// The status an in-band error stands for.
-fn status_of(kind: &str) -> u16 {
-    match kind {
-        "invalid_request_error" => 400,
+fn status_of(kind: &str) -> Option<u16> {
+    let status = match kind {
+        "invalid_request_error"
+        | "invalid_prompt"
+        | "bio_policy"
+        | "misalignment_policy_violation"
+        | "image_content_policy_violation"
+        | "invalid_image"
+        | "invalid_image_url"
+        | "invalid_base64_image"
+        | "invalid_image_format"
+        | "unsupported_image_media_type"
+        | "failed_to_download_image"
+        | "image_file_not_found"
+        | "empty_image_file"
+        | "image_parse_error"
+        | "image_too_small"
+        | "data_residency_mismatch" => 400,
+        "image_too_large" | "image_file_too_large" => 413,
         "authentication_error" => 401,
         "billing_error" | "insufficient_quota" => 402,
         "permission_error" => 403,
@@ -277,8 +302,10 @@ fn status_of(kind: &str) -> u16 {
         "rate_limit_error" | "requests" | "tokens" | "rate_limit_exceeded" => 429,
         "timeout_error" => 504,
         "overloaded_error" => 529,
-        _ => 500,
-    }
+        "server_error" | "api_error" => 500,
+        _ => return None,
+    };
+    Some(status)
 }
 
 /// How long the provider asks to wait: its own header first, then the reset of a limit that is used up.

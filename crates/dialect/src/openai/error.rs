@@ -1,18 +1,24 @@
 //! Errors as the OpenAI SDKs read them.
 
-use crate::{ErrorShape, json::object};
+use crate::{
+    ErrorShape,
+    json::{ObjectWriter, object},
+};
 
 /// The body of an error.
 pub(crate) fn encode(error: &ErrorShape<'_>) -> Vec<u8> {
-    object(|w| {
-        w.object("error", |w| {
-            w.string("message", error.message);
-            w.string("type", kind(error.status, error.code));
-            w.opt_string("param", error.param);
-            w.string("code", error.code);
-        });
-        w.string("request_id", error.request_id);
-    })
+    object(|w| write(error, w))
+}
+
+/// Writes the fields of the body of an error.
+pub(crate) fn write(error: &ErrorShape<'_>, w: &mut ObjectWriter<'_>) {
+    w.object("error", |w| {
+        w.string("message", error.message);
+        w.string("type", kind(error.status, error.code));
+        w.opt_string("param", error.param);
+        w.string("code", error.code);
+    });
+    w.string("request_id", error.request_id);
 }
 
 /// The `type` of an error. The SDKs choose their exception by status; people read this.

@@ -421,7 +421,7 @@ fn write_format(w: &mut ObjectWriter<'_>, format: Option<&OutputFormat>) {
 }
 
 /// The word for an amount of reasoning; a budget becomes the nearest word below it.
-fn effort(reasoning: &Reasoning) -> Option<&str> {
+pub(crate) fn effort(reasoning: &Reasoning) -> Option<&str> {
     if let Some(effort) = &reasoning.effort {
         return Some(effort);
     }

@@ -8,7 +8,7 @@ use super::{Framing, cut, failed, framed::Framed};
 use crate::{
     Call, Dialect, Fault, StopReason, Summary, anthropic,
     fault::{decode_in_band, garbage},
-    openai, sse,
+    openai, responses, sse,
 };
 
 /// A stream that is passed on.
@@ -22,6 +22,8 @@ pub(super) struct Pass {
     /// How many choices were asked for and how many ended.
     choices: u32,
     ended: u32,
+    /// The number of the next record, where records are numbered.
+    pub(super) sequence: u64,
 }
 
 /// What the caller gets for a record.
@@ -41,6 +43,7 @@ impl Pass {
             swallows_usage: call.dialect == Dialect::OpenAi && !call.envelope.wants_usage,
             choices: call.envelope.n,
             ended: 0,
+            sequence: 0,
         }
     }
 
@@ -96,9 +99,10 @@ impl Pass {
             return Err(decode_in_band(&data));
         }
         match self.dialect {
+            Dialect::Responses => self.take_responses(&data),
             Dialect::OpenAi => self.take_openai(&data),
             Dialect::Anthropic => self.take_anthropic(&data, record.event.is_empty()),
-            Dialect::Responses | Dialect::Gemini | Dialect::Bedrock | Dialect::Cohere => {
+            Dialect::Gemini | Dialect::Bedrock | Dialect::Cohere => {
                 Err(Fault::unsupported("streams of this dialect do not pass through yet"))
             }
         }
@@ -123,6 +127,31 @@ impl Pass {
         let is_usage_alone = probe.choices == Some(0) && probe.usage.is_some();
         self.learn(probe.usage, probe.model, probe.chars);
         Ok(if is_usage_alone && self.swallows_usage { Verdict::Swallow } else { Verdict::Pass })
+    }
+
+    fn take_responses(&mut self, data: &[u8]) -> Result<Verdict, Fault> {
+        if data.trim_ascii() == b"[DONE]" {
+            return Ok(Verdict::Pass);
+        }
+        let probe = responses::probe::event(data).map_err(garbage)?;
+        if probe.is_error || matches!(probe.kind.as_ref(), "error" | "response.failed") {
+            return Err(responses::error::read(data));
+        }
+        self.sequence = probe.sequence.map_or(self.sequence, |number| number.saturating_add(1));
+        self.summary.unknown = self.summary.unknown.saturating_add(u32::from(!probe.is_known()));
+        if let Some(stop) = probe.stop() {
+            let (reason, native) = stop;
+            if reason == StopReason::Failed {
+                return Err(failed(native.as_deref().unwrap_or("failed")));
+            }
+            self.summary.stop = Some(reason);
+            self.summary.complete = true;
+        }
+        let response = probe.response;
+        self.summary.service_tier =
+            response.service_tier.map(Cow::into_owned).or(self.summary.service_tier.take());
+        self.learn(response.usage, response.model, probe.chars);
+        Ok(Verdict::Pass)
     }
 
     fn take_anthropic(&mut self, data: &[u8], is_nameless: bool) -> Result<Verdict, Fault> {

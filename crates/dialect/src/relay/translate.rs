@@ -73,6 +73,10 @@ impl Translate {
         taken
     }
 
+    pub(super) fn sequence(&self) -> u64 {
+        self.encoder.sequence()
+    }
+
     fn end(&mut self, written: &mut Vec<u8>) -> Result<(), Fault> {
         let mut events = Vec::new();
         let whole = self.decoder.finish(&mut events);
