@@ -24,7 +24,9 @@ pub(super) mod sign;
 mod sts;
 
 /// Credentials of a profile are looked at again after this; tools that log in write them anew.
-const PROFILE: Duration = Duration::from_secs(60);
+const PROFILE: Duration = Duration::from_secs(5);
+/// What an endpoint gives without telling its end is asked for again after this.
+const ENDLESS: Duration = Duration::from_secs(300);
 /// A secret in a file is looked at again after this, like a plain key.
 const STATIC: Duration = Duration::from_secs(1);
 /// Variables do not change.
@@ -213,7 +215,7 @@ fn read_found(found: Found, provider: &'static str) -> Result<Fresh<Credentials>
     };
     let value = credentials(&id, &secret, found.token.as_ref().map(|token| token.as_str()), provider)?;
     let life = match found.expiration {
-        None => Life::LookAgainAfter(PROFILE),
+        None => Life::LookAgainAfter(ENDLESS),
         Some(at) => Life::Until(read_time(&at)?),
     };
     Ok(Fresh { value, life })

@@ -47,7 +47,7 @@ pub(super) struct Google {
 }
 
 /// An access token as it is sent.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct GoogleToken {
     pub(super) bearer: HeaderValue,
     /// Who pays, if not the project of the account.

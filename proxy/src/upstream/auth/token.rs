@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PATIENCE_AHEAD: Duration = Duration::from_secs(3);
 /// After a failure nobody asks again for so long.
 const REST: Duration = Duration::from_secs(5);
+/// The same while the old one still holds: each try may keep a call waiting that need not wait.
+const REST_AHEAD: Duration = Duration::from_secs(30);
 /// Renewed so long before its end, or at a tenth of its life if that is less.
 const AHEAD_MS: u64 = 5 * 60 * 1000;
 /// Not used so shortly before its end: the request has to arrive as well.
@@ -33,7 +35,7 @@ const LONGEST_LIFE_MS: u64 = 24 * 60 * 60 * 1000;
 /// Where a credential comes from.
 pub(super) trait Source: Debug + Send + Sync {
     /// The credential.
-    type Value: Clone + Send + Sync;
+    type Value: PartialEq + Send + Sync;
 
     /// Asks for one.
     fn fetch(&self, now_ms: u64) -> impl Future<Output = Result<Fresh<Self::Value>, SourceError>> + Send;
@@ -64,7 +66,7 @@ impl Life {
 /// A credential with its times.
 pub(super) struct Held<V> {
     pub(super) value: V,
-    /// Tells this one from those before and after it.
+    /// Tells this one from those before and after it; the same one, fetched again, keeps its number.
     pub(super) generation: u64,
     fetched_at: Instant,
     renew_ms: u64,
@@ -88,13 +90,12 @@ pub(super) struct Tokens<S: Source> {
     /// Whose it is, for the log.
     provider: Box<str>,
     held: ArcSwapOption<Held<S::Value>>,
-    flight: Mutex<Flight>,
+    flight: Mutex<Flight<S::Value>>,
 }
 
 /// What only the one that fetches sees.
-#[derive(Default)]
-struct Flight {
-    fetched: u64,
+struct Flight<V> {
+    last: Option<Arc<Held<V>>>,
     failed: Option<(Instant, TokenError)>,
 }
 
@@ -104,7 +105,7 @@ impl<S: Source> Tokens<S> {
             source,
             provider: provider.into(),
             held: ArcSwapOption::empty(),
-            flight: Mutex::new(Flight::default()),
+            flight: Mutex::new(Flight { last: None, failed: None }),
         }
     }
 
@@ -129,7 +130,7 @@ impl<S: Source> Tokens<S> {
         if let Some(held) = self.usable(clock) {
             return Ok(held);
         }
-        if let Some(error) = flight.recent_failure(clock) {
+        if let Some(error) = flight.failure_within(REST, clock) {
             return Err(error);
         }
         self.fetch(&mut flight, clock, PATIENCE).await
@@ -159,7 +160,7 @@ impl<S: Source> Tokens<S> {
         if let Some(held) = self.ready(clock) {
             return Some(held);
         }
-        if flight.recent_failure(clock).is_some() {
+        if flight.failure_within(REST_AHEAD, clock).is_some() {
             return None;
         }
         self.fetch(&mut flight, clock, PATIENCE_AHEAD).await.ok()
@@ -167,20 +168,20 @@ impl<S: Source> Tokens<S> {
 
     async fn fetch(
         &self,
-        flight: &mut Flight,
+        flight: &mut Flight<S::Value>,
         clock: &Clock,
         patience: Duration,
     ) -> Result<Arc<Held<S::Value>>, TokenError> {
         let now_ms = clock.unix_ms();
         let fetched = match timeout(patience, self.source.fetch(now_ms)).await {
-            Ok(fetched) => fetched.and_then(|fresh| hold(fresh, flight.fetched + 1, now_ms, clock.now())),
+            Ok(fetched) => fetched.and_then(|fresh| hold(fresh, flight.last.as_deref(), now_ms, clock.now())),
             Err(_elapsed) => Err(SourceError::broken(format!("no answer within {} s", patience.as_secs()))),
         };
         match fetched {
             Ok(held) => {
-                flight.fetched = held.generation;
-                flight.failed = None;
                 let held = Arc::new(held);
+                flight.last = Some(Arc::clone(&held));
+                flight.failed = None;
                 self.held.store(Some(Arc::clone(&held)));
                 Ok(held)
             }
@@ -199,15 +200,25 @@ impl<S: Source> Tokens<S> {
     }
 }
 
-impl Flight {
-    fn recent_failure(&self, clock: &Clock) -> Option<TokenError> {
+impl<V> Flight<V> {
+    fn failure_within(&self, rest: Duration, clock: &Clock) -> Option<TokenError> {
         let (at, error) = self.failed.as_ref()?;
-        (clock.now().saturating_duration_since(*at) < REST).then(|| error.clone())
+        (clock.now().saturating_duration_since(*at) < rest).then(|| error.clone())
     }
 }
 
 /// Sets the times of a fresh credential.
-fn hold<V>(fresh: Fresh<V>, generation: u64, now_ms: u64, now: Instant) -> Result<Held<V>, SourceError> {
+fn hold<V: PartialEq>(
+    fresh: Fresh<V>,
+    last: Option<&Held<V>>,
+    now_ms: u64,
+    now: Instant,
+) -> Result<Held<V>, SourceError> {
+    let generation = match last {
+        None => 1,
+        Some(last) if last.value == fresh.value => last.generation,
+        Some(last) => last.generation + 1,
+    };
     let (renew_ms, end_ms) = match fresh.life {
         Life::LookAgainAfter(pause) => {
             let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
