@@ -5,8 +5,8 @@
 use bytes::Bytes;
 
 use crate::{
-    Dialect, Envelope, Fault, Framing, Operation, Quirks, Request, Wire, anthropic, bedrock, cohere, gemini,
-    openai, responses,
+    Dialect, Envelope, Fault, Framing, Operation, Quirks, Request, Wire, anthropic, bedrock, cohere, count,
+    gemini, openai, responses,
 };
 
 /// What is asked before the body is read: what the path and the headers tell.
@@ -73,13 +73,18 @@ impl Call {
         if !matches!(self.operation, Operation::Chat | Operation::CountTokens) {
             return Err(Fault::unsupported("this operation passes through to its own dialect only"));
         }
+        let inside = match self.operation {
+            Operation::CountTokens => count::inner(self.dialect, &self.body)?,
+            _ => self.body.clone(),
+        };
+        let body = &inside;
         match self.dialect {
-            Dialect::OpenAi => openai::request::decode(&self.body),
-            Dialect::Responses => responses::request::decode(&self.body),
-            Dialect::Anthropic => anthropic::request::decode(&self.body),
-            Dialect::Gemini => gemini::request::decode(&self.body, &self.envelope),
-            Dialect::Bedrock => bedrock::request::decode(&self.body, &self.envelope),
-            Dialect::Cohere => cohere::request::decode(&self.body),
+            Dialect::OpenAi => openai::request::decode(body),
+            Dialect::Responses => responses::request::decode(body),
+            Dialect::Anthropic => anthropic::request::decode(body),
+            Dialect::Gemini => gemini::request::decode(body, &self.envelope),
+            Dialect::Bedrock => bedrock::request::decode(body, &self.envelope),
+            Dialect::Cohere => cohere::request::decode(body),
         }
     }
 }

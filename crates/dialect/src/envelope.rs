@@ -4,6 +4,8 @@
 //! A field that decides something and comes twice is refused: the provider might obey the other one. So is one in another
 //! case, which some servers take for the same.
 
+use std::borrow::Cow;
+
 use crate::{
     Asked, Dialect, Fault, Operation,
     scan::{ScanError, Scanner, Span, Text, Token},
@@ -29,11 +31,14 @@ pub struct Envelope {
     pub images: u32,
     /// How many answers are asked for.
     pub n: u32,
+    /// What the call continues at the provider that keeps it: an earlier response, or a conversation.
+    pub continues: Option<String>,
     pub(crate) places: Places,
 }
 
 /// Where the fields stand that may be replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "a list of independent facts about a body")]
 pub(crate) struct Places {
     /// The value of `model`, quotes included.
     pub(crate) model: Span,
@@ -46,14 +51,16 @@ pub(crate) struct Places {
     /// The names `max_tokens` and `max_completion_tokens`, quotes included.
     pub(crate) max_tokens: Option<Span>,
     pub(crate) max_completion_tokens: Option<Span>,
-    /// Some reasoning has an empty signature: it was made by another dialect and must not go to Anthropic.
+    /// Some reasoning was made by another dialect and must not go to a provider of the caller's own.
     pub(crate) unsigned_thinking: bool,
+    /// The caller wants nothing kept.
+    pub(crate) unstored: bool,
     /// Some id of a tool call carries the seal of another dialect.
     pub(crate) sealed_ids: bool,
 }
 
 /// The fields that are read; each has a bit, so that a second one is seen.
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 18] = [
     "model",
     "messages",
     "input",
@@ -67,6 +74,11 @@ const FIELDS: [&str; 13] = [
     "n",
     "tool_choice",
     "prompt",
+    "instructions",
+    "max_output_tokens",
+    "store",
+    "previous_response_id",
+    "conversation",
 ];
 
 impl Envelope {
@@ -118,7 +130,7 @@ impl From<ScanError> for Fault {
 struct Reader<'a> {
     scanner: Scanner<'a>,
     envelope: Envelope,
-    seen: u16,
+    seen: u32,
     operation: Operation,
     dialect: Dialect,
 }
@@ -163,13 +175,19 @@ impl Reader<'_> {
                 Ok(())
             }
             "stream_options" => self.stream_options(),
-            "max_tokens" | "max_completion_tokens" => self.cap(field, key.span()),
+            "max_tokens" | "max_completion_tokens" | "max_output_tokens" => self.cap(field, key.span()),
             "n" => {
                 self.envelope.n = self.number()?.unwrap_or(1);
                 Ok(())
             }
             "tools" | "functions" => self.tools(),
-            "messages" | "system" | "input" | "prompt" => self.text(),
+            "messages" | "system" | "input" | "prompt" | "instructions" => self.text(),
+            "store" => {
+                let span = self.scanner.skip()?;
+                self.envelope.places.unstored = self.scanner.bytes(span) == b"false";
+                Ok(())
+            }
+            "previous_response_id" | "conversation" => self.continues(),
             _ => {
                 self.scanner.skip()?;
                 Ok(())
@@ -207,9 +225,27 @@ impl Reader<'_> {
         let places = &mut self.envelope.places;
         match field {
             "max_tokens" => places.max_tokens = Some(name),
-            _ => places.max_completion_tokens = Some(name),
+            "max_completion_tokens" => places.max_completion_tokens = Some(name),
+            _ => {}
         }
         self.envelope.max_output_tokens = self.envelope.max_output_tokens.max(cap);
+        Ok(())
+    }
+
+    /// An id, or an object that has one.
+    fn continues(&mut self) -> Result<(), Fault> {
+        let span = self.scanner.skip()?;
+        let mut inside = Scanner::new(self.scanner.bytes(span));
+        let mut is_id = true;
+        while let Some(token) = inside.next()? {
+            match token {
+                Token::Key(key) => is_id = inside.name(key).as_ref() == b"id" && inside.depth() == 1,
+                Token::String(text) if is_id => {
+                    self.envelope.continues = inside.read(text).map(Cow::into_owned);
+                }
+                _ => {}
+            }
+        }
         Ok(())
     }
 
@@ -312,6 +348,11 @@ impl Reader<'_> {
                 let is_anthropic = self.dialect == Dialect::Anthropic;
                 self.envelope.places.unsigned_thinking |= is_foreign && is_anthropic;
             }
+            Holds::Encrypted => {
+                let is_foreign = self.scanner.bytes(text.span()).contains(&b'#');
+                let is_responses = self.dialect == Dialect::Responses;
+                self.envelope.places.unsigned_thinking |= is_foreign && is_responses;
+            }
             Holds::Id => {
                 let id = self.scanner.bytes(text.span());
                 self.envelope.places.sealed_ids |= id.len() > LEAST_SEALED && is_sealed(id);
@@ -331,6 +372,7 @@ enum Holds {
     Url,
     Kind,
     Signature,
+    Encrypted,
     Id,
     Nothing,
 }
@@ -342,8 +384,9 @@ impl Holds {
             b"url" | b"image_url" => Self::Url,
             b"signature" => Self::Signature,
             b"id" | b"tool_call_id" | b"tool_use_id" | b"call_id" => Self::Id,
-            b"role" | b"data" | b"file_data" | b"file_id" | b"media_type" | b"encrypted_content"
-            | b"encrypted_index" | b"ttl" => Self::Nothing,
+            b"encrypted_content" => Self::Encrypted,
+            b"role" | b"data" | b"file_data" | b"file_id" | b"media_type" | b"encrypted_index" | b"ttl"
+            | b"result" => Self::Nothing,
             _ => Self::Text,
         }
     }

@@ -14,6 +14,7 @@ mod call;
 mod canonical;
 mod civil;
 mod cohere;
+mod count;
 mod effort;
 mod endpoint;
 mod envelope;

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use crate::{
-    Call, Dialect, Fault, MaxTokensField, Operation, Outbound, Request, TargetShape, anthropic, bedrock,
-    cohere,
+    Call, Dialect, Fault, MaxTokensField, Operation, Outbound, Platform, Request, TargetShape, anthropic,
+    bedrock, cohere, count,
     envelope::Places,
     gemini,
     losses::{Losses, unseal_ids},
@@ -28,9 +28,16 @@ pub fn encode_call(call: &Call, target: &TargetShape<'_>) -> Result<Outbound, Fa
     }
     if call.operation.is_raw() || !is_rewritten(call, target) {
         let body = splice(&call.body, edits(call, target));
+        if call.operation == Operation::CountTokens && target.platform == Platform::Bedrock {
+            let body = count::wrap(&body, target)?;
+            return Ok(Outbound { body, dropped: Vec::new(), defaulted: Vec::new() });
+        }
         return finish(Outbound { body, dropped: Vec::new(), defaulted: Vec::new() }, target);
     }
     let mut request = call.request()?;
+    if call.operation == Operation::CountTokens {
+        return count::encode_request(request, target);
+    }
     if call.envelope.places.sealed_ids && target.dialect != Dialect::Gemini {
         unseal_ids(&mut request);
     }

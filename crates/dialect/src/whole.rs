@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     Answer, Call, Dialect, Fault, Operation, Part, PartBody, StopReason, Usage, Wire, anthropic, bedrock,
-    cohere,
+    cohere, count,
     fault::{decode_in_band, garbage},
     gemini, openai,
     relay::failed,
@@ -30,6 +30,8 @@ pub struct Summary {
     pub service_tier: Option<String>,
     /// Events and pieces that nobody here knew.
     pub unknown: u32,
+    /// The id of the answer as the caller sees it, where a later call may name it.
+    pub object_id: Option<String>,
 }
 
 /// Passes a whole answer on.
@@ -37,11 +39,14 @@ pub struct Summary {
 /// # Errors
 /// The answer is an error hidden in a success, or no answer at all.
 pub fn relay_answer(call: &Call, upstream: impl Into<Wire>, body: Bytes) -> Result<(Bytes, Summary), Fault> {
+    if call.operation == Operation::CountTokens {
+        return count::relay(call, body);
+    }
     let upstream = upstream.into().dialect;
     let known = match upstream {
         Dialect::OpenAi => Some(openai_summary(call, &body)?),
-        Dialect::Anthropic => Some(anthropic_summary(&body)?),
-        Dialect::Responses => Some(responses_summary(&body)?),
+        Dialect::Anthropic => Some(anthropic_summary(call, &body)?),
+        Dialect::Responses => Some(responses_summary(call, &body)?),
         Dialect::Gemini | Dialect::Bedrock | Dialect::Cohere => None,
     };
     if let Some(summary) = known.clone()
@@ -59,7 +64,7 @@ pub fn relay_answer(call: &Call, upstream: impl Into<Wire>, body: Bytes) -> Resu
     };
     let summary = match known {
         Some(summary) => summary,
-        None => told(&answer)?,
+        None => told(call, &answer)?,
     };
     if call.dialect == upstream {
         return Ok((body, summary));
@@ -76,7 +81,7 @@ pub fn relay_answer(call: &Call, upstream: impl Into<Wire>, body: Bytes) -> Resu
 }
 
 /// What accounting needs of an answer that was read whole.
-fn told(answer: &Answer) -> Result<Summary, Fault> {
+fn told(call: &Call, answer: &Answer) -> Result<Summary, Fault> {
     let Some(first) = answer.first() else {
         return Err(Fault::bad_answer("invalid_answer", "the provider's answer has no content"));
     };
@@ -89,15 +94,23 @@ fn told(answer: &Answer) -> Result<Summary, Fault> {
         PartBody::ToolCall { name, arguments, .. } => name.len() + arguments.len(),
         _ => 0,
     };
+    let is_unknown = |part: &&Part| matches!(part.body, PartBody::Opaque { .. });
     Ok(Summary {
         usage: answer.usage,
         stop: Some(first.stop),
-        output_chars: parts.map(|part| u64::try_from(length(part)).unwrap_or(u64::MAX)).sum(),
+        output_chars: parts.clone().map(|part| u64::try_from(length(part)).unwrap_or(u64::MAX)).sum(),
         upstream_model: Some(answer.model.clone()).filter(|model| !model.is_empty()),
         complete: true,
         service_tier: answer.service_tier.clone(),
-        unknown: 0,
+        unknown: u32::try_from(parts.filter(is_unknown).count()).unwrap_or(u32::MAX),
+        object_id: object_id(call, Some(&answer.id)),
     })
+}
+
+/// The id by which a later call may name an answer; a response that is not kept cannot be named.
+pub(crate) fn object_id(call: &Call, id: Option<&str>) -> Option<String> {
+    let is_kept = call.dialect != Dialect::Responses || !call.envelope.places.unstored;
+    id.filter(|id| is_kept && !id.is_empty()).map(str::to_owned)
 }
 
 fn openai_summary(call: &Call, body: &[u8]) -> Result<Summary, Fault> {
@@ -119,11 +132,12 @@ fn openai_summary(call: &Call, body: &[u8]) -> Result<Summary, Fault> {
         output_chars: probe.chars,
         upstream_model: probe.model.map(Cow::into_owned),
         complete: true,
+        object_id: object_id(call, probe.id.as_deref()),
         ..Summary::default()
     })
 }
 
-fn anthropic_summary(body: &[u8]) -> Result<Summary, Fault> {
+fn anthropic_summary(call: &Call, body: &[u8]) -> Result<Summary, Fault> {
     let probe = anthropic::probe::probe(body, None).map_err(garbage)?;
     if probe.is_error || probe.kind == "error" {
         return Err(decode_in_band(body));
@@ -137,12 +151,13 @@ fn anthropic_summary(body: &[u8]) -> Result<Summary, Fault> {
         output_chars: probe.chars,
         upstream_model: probe.model.map(Cow::into_owned),
         complete: true,
+        object_id: object_id(call, probe.id.as_deref()),
         ..Summary::default()
     })
 }
 
 /// A response that works in the background has no end yet.
-fn responses_summary(body: &[u8]) -> Result<Summary, Fault> {
+fn responses_summary(call: &Call, body: &[u8]) -> Result<Summary, Fault> {
     let probe = responses::probe::whole(body).map_err(garbage)?;
     if probe.is_error {
         return Err(responses::error::read(body));
@@ -164,6 +179,10 @@ fn responses_summary(body: &[u8]) -> Result<Summary, Fault> {
         upstream_model: response.model.map(Cow::into_owned),
         complete: true,
         service_tier: response.service_tier.map(Cow::into_owned),
+        object_id: response
+            .id
+            .filter(|_| response.stored != Some(false))
+            .and_then(|id| object_id(call, Some(&id))),
         ..Summary::default()
     })
 }

@@ -20,6 +20,7 @@ pub(crate) struct Probe<'a> {
     pub(crate) stop: Option<Cow<'a, str>>,
     pub(crate) usage: Option<Usage>,
     pub(crate) model: Option<Cow<'a, str>>,
+    pub(crate) id: Option<Cow<'a, str>>,
     /// The length of what was written.
     pub(crate) chars: u64,
 }
@@ -80,6 +81,7 @@ impl<'a> Reader<'a> {
     fn message_field(&mut self, key: Text) -> Result<(), ScanError> {
         match self.scanner.name(key).as_ref() {
             b"model" => self.probe.model = self.word()?,
+            b"id" => self.probe.id = self.word()?,
             b"stop_reason" => self.probe.stop = self.word()?,
             b"usage" => {
                 let span = self.scanner.skip()?;

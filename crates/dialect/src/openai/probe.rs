@@ -24,6 +24,7 @@ pub(crate) struct Probe<'a> {
     pub(crate) calls_tools: bool,
     pub(crate) usage: Option<Usage>,
     pub(crate) model: Option<Cow<'a, str>>,
+    pub(crate) id: Option<Cow<'a, str>>,
     /// The length of what was written.
     pub(crate) chars: u64,
 }
@@ -57,6 +58,7 @@ impl<'a> Reader<'a> {
                     self.probe.has_data = true;
                 }
                 b"model" => self.probe.model = self.word()?,
+                b"id" => self.probe.id = self.word()?,
                 _ => _ = self.scanner.skip()?,
             }
         }

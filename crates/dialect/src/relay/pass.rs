@@ -9,6 +9,7 @@ use crate::{
     Call, Dialect, Fault, StopReason, Summary, anthropic,
     fault::{decode_in_band, garbage},
     openai, responses, sse,
+    whole::object_id,
 };
 
 /// A stream that is passed on.
@@ -24,6 +25,8 @@ pub(super) struct Pass {
     ended: u32,
     /// The number of the next record, where records are numbered.
     pub(super) sequence: u64,
+    /// A later call may name the answer.
+    is_kept: bool,
 }
 
 /// What the caller gets for a record.
@@ -44,6 +47,7 @@ impl Pass {
             choices: call.envelope.n,
             ended: 0,
             sequence: 0,
+            is_kept: object_id(call, Some("id")).is_some(),
         }
     }
 
@@ -125,7 +129,7 @@ impl Pass {
         // The answer is whole when each choice ended; not every server says `[DONE]`.
         self.summary.complete |= probe.finished > 0 && self.ended >= self.choices;
         let is_usage_alone = probe.choices == Some(0) && probe.usage.is_some();
-        self.learn(probe.usage, probe.model, probe.chars);
+        self.learn(probe.usage, (probe.id, probe.model), probe.chars);
         Ok(if is_usage_alone && self.swallows_usage { Verdict::Swallow } else { Verdict::Pass })
     }
 
@@ -150,7 +154,8 @@ impl Pass {
         let response = probe.response;
         self.summary.service_tier =
             response.service_tier.map(Cow::into_owned).or(self.summary.service_tier.take());
-        self.learn(response.usage, response.model, probe.chars);
+        self.is_kept &= response.stored != Some(false);
+        self.learn(response.usage, (response.id, response.model), probe.chars);
         Ok(Verdict::Pass)
     }
 
@@ -162,7 +167,7 @@ impl Pass {
         self.stop(probe.stop.as_deref())?;
         self.summary.complete |= probe.kind == "message_stop";
         let verdict = if is_nameless { named(&probe.kind, data) } else { Verdict::Pass };
-        self.learn(probe.usage, probe.model, probe.chars);
+        self.learn(probe.usage, (probe.id, probe.model), probe.chars);
         Ok(verdict)
     }
 
@@ -176,7 +181,15 @@ impl Pass {
         Ok(())
     }
 
-    fn learn(&mut self, usage: Option<crate::Usage>, model: Option<Cow<'_, str>>, chars: u64) {
+    fn learn(
+        &mut self,
+        usage: Option<crate::Usage>,
+        (id, model): (Option<Cow<'_, str>>, Option<Cow<'_, str>>),
+        chars: u64,
+    ) {
+        if self.summary.object_id.is_none() && self.is_kept {
+            self.summary.object_id = id.filter(|id| !id.is_empty()).map(Cow::into_owned);
+        }
         self.summary.usage = usage.or(self.summary.usage);
         if self.summary.upstream_model.is_none() {
             self.summary.upstream_model = model.filter(|model| !model.is_empty()).map(Cow::into_owned);

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Decode, Encode, Wire, cut, failed, framed::Framed};
 use crate::{
     Call, Dialect, Event, Fault, StopReason, Summary, anthropic, bedrock, cohere, fault::decode_in_band,
-    gemini, openai, responses, sse,
+    gemini, openai, responses, sse, whole::object_id,
 };
 
 /// A stream that is translated.
@@ -18,6 +18,8 @@ pub(super) struct Translate {
     /// How many answers were asked for, and the one that the last event belongs to.
     asked: u32,
     choice: u32,
+    /// A later call may name the answer.
+    is_kept: bool,
 }
 
 fn decoder(dialect: Dialect) -> Box<dyn Decode> {
@@ -51,6 +53,7 @@ impl Translate {
             summary: Summary::default(),
             asked: call.envelope.n.max(1),
             choice: 0,
+            is_kept: object_id(call, Some("id")).is_some(),
         }
     }
 
@@ -128,7 +131,8 @@ impl Translate {
     fn learn(&mut self, event: &Event) -> Result<(), Fault> {
         let summary = &mut self.summary;
         match event {
-            Event::Start { model, usage, .. } => {
+            Event::Start { id, model, usage, .. } => {
+                summary.object_id = Some(id.clone()).filter(|id| self.is_kept && !id.is_empty());
                 summary.upstream_model = Some(model.clone()).filter(|model| !model.is_empty());
                 summary.usage = usage.or(summary.usage);
             }

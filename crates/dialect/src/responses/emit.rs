@@ -13,6 +13,7 @@ use crate::{
         echo::{Echo, Ending, Head},
         output::{self, Called, Names, function_call, message_head},
     },
+    signature::seal_id,
     sse,
 };
 
@@ -455,7 +456,7 @@ impl Encoder {
         (name, signature): (String, Option<Signature>),
         out: &mut Vec<u8>,
     ) {
-        let call_id = output::call_id(call_id, signature.as_ref());
+        let call_id = seal_id(call_id, signature.as_ref());
         let (id, at) = self.place("fc");
         let function = Function { index, at, id, call_id, name, arguments: String::new() };
         self.added(at, out, |w| function_call(w, &function.id, &function.called("in_progress")));

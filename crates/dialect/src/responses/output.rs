@@ -5,6 +5,7 @@ use crate::{
     canonical::{Json, Part, PartBody},
     json::{ArrayWriter, ObjectWriter, object},
     responses::{answer::carried, content},
+    signature::seal_id,
 };
 
 /// The longest part of a response's id that goes into the ids of its items: with all around it, 64 are not passed.
@@ -55,7 +56,8 @@ pub(crate) fn items(id: &str, parts: &[Part], mut logprobs: Option<&Json>) -> Ve
                 Some(object(|w| reasoning(w, &names.item("rs", at), "", Some(data))))
             }
             PartBody::ToolCall { id, name, arguments } => {
-                let call = Called { call_id: id, name, arguments, status: "completed" };
+                let id = seal_id(id, part.signature.as_ref());
+                let call = Called { call_id: &id, name, arguments, status: "completed" };
                 Some(object(|w| function_call(w, &names.item("fc", at), &call)))
             }
             // What no other dialect knows was not asked for here.
@@ -143,9 +145,4 @@ pub(crate) fn function_call(w: &mut ObjectWriter<'_>, id: &str, call: &Called<'_
     w.string("arguments", if is_blank { "{}" } else { call.arguments });
     w.string("call_id", call.call_id);
     w.string("name", call.name);
-}
-
-/// The id of a call of a tool as the caller gets it.
-pub(crate) fn call_id(id: &str, _signature: Option<&Signature>) -> String {
-    id.to_owned()
 }
