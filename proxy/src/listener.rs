@@ -135,7 +135,7 @@ impl Bound {
             + Send
             + Sync
             + 'static,
-        B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+        B: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Send + 'static,
     {
         let mut threads = Vec::with_capacity(self.sockets.len());
         for (lane, socket) in self.sockets.into_iter().enumerate() {
@@ -172,7 +172,7 @@ pub async fn serve<S, B>(
         + Send
         + Sync
         + 'static,
-    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Send + 'static,
 {
     let listener = match TcpListener::from_std(socket) {
         Ok(listener) => listener,
@@ -254,7 +254,7 @@ async fn connection<S, B>(
         + Send
         + Sync
         + 'static,
-    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Send + 'static,
 {
     if let Err(error) = prepare(&stream) {
         tracing::debug!(%error, "a connection was gone before it was served");

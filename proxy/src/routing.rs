@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use policy::compiled::{self, Matched, Rule, TargetRef};
-use policy::{Policy, Strategy, Timeouts};
+use policy::{OnUnsupported, Policy, Strategy, Timeouts};
 use tokio::time::Instant;
 
 use crate::exchange::{Candidate, Decided, Exchange};
@@ -34,6 +34,8 @@ pub struct Plan {
     pub(crate) targets: Vec<Planned>,
     pub(crate) timeouts: Timeouts,
     pub(crate) retries: RetryRules,
+    /// What the rule says of fields that a target has no word for.
+    pub(crate) on_unsupported: Option<OnUnsupported>,
 }
 
 /// A target of a plan.
@@ -156,6 +158,7 @@ impl Question<'_> {
                 targets,
                 timeouts: rule.map(|rule| rule.timeouts).unwrap_or_default(),
                 retries: rule.map_or_else(RetryRules::default, |rule| RetryRules::from(&rule.retries)),
+                on_unsupported: rule.and_then(|rule| rule.on_unsupported),
             })
         };
         let decided = Decided {

@@ -4,21 +4,20 @@
 //! the caller leaves, both are settled once. It must not know how a body is framed on the wire, nor who provides.
 
 use std::borrow::Cow;
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use dialect::{StopReason, Summary, Usage};
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 use policy::{NanoUsd, Prices, TokenCounts};
 
 use crate::exchange::Exchange;
-use crate::failure::code;
+use crate::failure::{Failure, code};
 use crate::guard::Inspected;
 use crate::limits::Admitted;
-use crate::upstream::{Answer, AnswerBody, AnswerStream, Served};
+use crate::upstream::{Answer, AnswerBody, AnswerStream, Ending, RawAnswer, Served};
 
 /// An answer on its way to the caller.
 #[derive(Debug)]
@@ -32,6 +31,8 @@ pub struct Answered {
 /// What is known of an answer before its first byte.
 #[derive(Debug)]
 pub struct Head {
+    /// The status of the answer.
+    pub status: StatusCode,
     /// Who answers.
     pub served: Served,
     /// What it cost, where that is known already.
@@ -60,11 +61,44 @@ pub struct Whole(Option<(Bytes, Exchange)>);
 /// A streamed answer. Settled when it ends or is dropped.
 #[derive(Debug)]
 pub struct Streaming {
-    stream: AnswerStream,
+    source: Source,
+    /// What the record says once a byte is out.
+    status: u16,
     /// Taken by the settlement.
     account: Option<Account>,
     has_begun: bool,
 }
+
+/// Where the bytes of a streamed answer come from.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "boxed together with what holds it")]
+enum Source {
+    /// In the caller's dialect.
+    Stream(AnswerStream),
+    /// As the provider sent them.
+    Raw(RawAnswer),
+}
+
+impl Source {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+        match self {
+            Self::Stream(stream) => stream.poll_frame(cx),
+            Self::Raw(raw) => raw.poll_frame(cx).map(|piece| piece.map(Ok)),
+        }
+    }
+
+    fn ending(&self) -> Ending<'_> {
+        match self {
+            Self::Stream(stream) => stream.ending(),
+            Self::Raw(raw) => raw.ending(),
+        }
+    }
+}
+
+/// The provider's bytes broke off, and nothing of ours could end them well: the caller's connection has to break as well.
+#[derive(Debug, thiserror::Error)]
+#[error("the provider's answer broke off")]
+pub struct Torn;
 
 /// What is needed to settle a call.
 #[derive(Debug)]
@@ -86,17 +120,28 @@ pub fn attach(admitted: Admitted, answer: Answer, inbound: &Inspected, mut excha
     let prices = served.prices.clone();
     let account =
         Account { admitted, exchange, prices, input_chars: inbound.inbound().call.envelope.input_chars };
+    let mut status = StatusCode::OK;
     let (cost, body) = match body {
         AnswerBody::Whole { bytes, summary } => {
             let (exchange, cost) = account.settle(summary);
             (cost, AnsweredBody::Whole(Whole(Some((bytes, exchange)))))
         }
         AnswerBody::Stream(stream) => {
-            let streaming = Streaming { stream, account: Some(account), has_begun: false };
+            let streaming = Streaming::of(Source::Stream(stream), status, account);
+            (None, AnsweredBody::Stream(Box::new(streaming)))
+        }
+        AnswerBody::Raw(raw) => {
+            status = raw.status();
+            let is_over = raw.is_over();
+            let mut streaming = Streaming::of(Source::Raw(raw), status, account);
+            if is_over {
+                // Nobody asks an empty body whether it has ended.
+                streaming.settle(code::OK);
+            }
             (None, AnsweredBody::Stream(Box::new(streaming)))
         }
     };
-    Answered { head: Head { served, cost, headers, dropped, defaulted }, body }
+    Answered { head: Head { status, served, cost, headers, dropped, defaulted }, body }
 }
 
 impl Account {
@@ -139,16 +184,13 @@ fn counts(usage: Usage) -> TokenCounts {
 
 impl Body for AnsweredBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Torn;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Torn>>> {
         match self.get_mut() {
             Self::Whole(whole) => Poll::Ready(whole.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Stream(streaming) => {
-                streaming.poll(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+                streaming.poll(cx).map(|bytes| bytes.map(|bytes| bytes.map(Frame::data)))
             }
         }
     }
@@ -185,24 +227,35 @@ impl Whole {
 }
 
 impl Streaming {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn of(source: Source, status: StatusCode, account: Account) -> Self {
+        Self { source, status: status.as_u16(), account: Some(account), has_begun: false }
+    }
+
+    /// Whether the bytes are the provider's own.
+    pub fn is_raw(&self) -> bool {
+        matches!(self.source, Source::Raw(_))
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Torn>>> {
         if self.account.is_none() {
             return Poll::Ready(None);
         }
-        match self.stream.poll_frame(cx) {
+        match self.source.poll_frame(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Some(Ok(bytes))) => {
                 self.begin();
-                Poll::Ready(Some(bytes))
+                Poll::Ready(Some(Ok(bytes)))
             }
             Poll::Ready(Some(Err(failure))) => {
                 self.settle(failure.code);
                 Poll::Ready(None)
             }
             Poll::Ready(None) => {
-                let code = self.stream.ending().failure.map_or(code::OK, |failure| failure.code);
-                self.settle(code);
-                Poll::Ready(None)
+                let failed = self.source.ending().failure.map(|failure| failure.code);
+                self.settle(failed.unwrap_or(code::OK));
+                // A stream in the caller's dialect has told the failure in band.
+                let is_torn = failed.is_some() && matches!(self.source, Source::Raw(_));
+                Poll::Ready(is_torn.then_some(Err(Torn)))
             }
         }
     }
@@ -212,16 +265,20 @@ impl Streaming {
         if let Some(account) = self.account.as_mut().filter(|_| !self.has_begun) {
             self.has_begun = true;
             let first_byte_us = account.exchange.elapsed_us();
+            let status = self.status;
             account.exchange.note(|record| {
                 record.first_byte_us = first_byte_us;
-                record.status = 200;
+                record.status = status;
             });
         }
     }
 
     fn settle(&mut self, code: &'static str) {
+        if code == code::OK {
+            self.begin();
+        }
         if let Some(account) = self.account.take() {
-            let (mut exchange, _cost) = account.settle(self.stream.ending().summary);
+            let (mut exchange, _cost) = account.settle(self.source.ending().summary);
             exchange.note(|record| record.code = code);
         }
     }

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dialect::{Fault, Summary, TargetShape};
-use http::HeaderMap;
+use dialect::{Fault, Summary, TargetShape, Wire};
+use http::{HeaderMap, Uri};
 use lifecycle::Clock;
 use policy::compiled;
 use policy::{Diagnostic, Digest, Policy, Prices};
@@ -25,7 +25,6 @@ use crate::failure::Failure;
 use crate::frontend::Inbound;
 use crate::routing::{Plan, Planned};
 use crate::upstream::attempt::{Opened, Success, Try};
-use crate::upstream::auth::AuthError;
 use crate::upstream::breaker::{Pass, Standing};
 use crate::upstream::provider::{Health, Upstream};
 use crate::upstream::retry::{Class, Next, Situation, Toll};
@@ -33,6 +32,7 @@ use crate::upstream::trouble::Trouble;
 
 pub use client::trust;
 pub use credential::ReadEnv;
+pub use raw::RawAnswer;
 pub use stream::{AnswerStream, Ending};
 
 mod attempt;
@@ -43,7 +43,9 @@ pub mod credential;
 pub mod latency;
 mod provider;
 mod pull;
+mod raw;
 pub mod retry;
+mod spoken;
 mod stream;
 mod trouble;
 
@@ -107,6 +109,8 @@ pub enum AnswerBody {
     },
     /// Its beginning, with the rest to come.
     Stream(AnswerStream),
+    /// The provider's own bytes, as they come.
+    Raw(RawAnswer),
 }
 
 impl Live {
@@ -171,7 +175,8 @@ struct Dispatch<'a> {
 struct Ready {
     upstream: Arc<Upstream>,
     health: Arc<Health>,
-    uri: http::Uri,
+    wire: Wire,
+    uri: Uri,
     body: Bytes,
     headers: HeaderMap,
     dropped: Vec<String>,
@@ -243,10 +248,14 @@ impl<'a> Dispatch<'a> {
             };
             tries_here += 1;
             self.tries += 1;
-            let trouble = match self.attempt(planned, &ready, pass).await {
+            let trouble = match self.attempt(planned, &ready, pass, tries_here == 1).await {
                 Ok(success) => return Turn::Answered(Box::new(answer(planned, ready, success))),
                 Err(trouble) => trouble,
             };
+            if trouble.is_ours() {
+                // Nothing was sent.
+                self.tries -= 1;
+            }
             match self.next(at, tries_here, trouble) {
                 Next::SameTarget(delay) => tokio::time::sleep(delay).await,
                 Next::NextTarget => return Turn::NextTarget,
@@ -256,19 +265,28 @@ impl<'a> Dispatch<'a> {
     }
 
     /// One attempt, recorded whatever its ending.
-    async fn attempt(&mut self, planned: &Planned, ready: &Ready, pass: Pass) -> Result<Success, Trouble> {
+    async fn attempt(
+        &mut self,
+        planned: &Planned,
+        ready: &Ready,
+        pass: Pass,
+        renews: bool,
+    ) -> Result<Success, Trouble> {
         let began = self.clock.now();
         let provider = &planned.target.provider;
         let timeouts = self.plan.timeouts.or(provider.timeouts).or(policy::Timeouts::DEFAULT);
+        let request_id = self.exchange.request_id().to_owned();
         let one = Try {
             upstream: &ready.upstream,
             health: &ready.health,
             call: &self.inbound.call,
-            uri: ready.uri.clone(),
-            body: ready.body.clone(),
-            headers: ready.headers.clone(),
+            wire: ready.wire,
+            uri: &ready.uri,
+            body: &ready.body,
+            headers: &ready.headers,
+            renews,
             lane: self.exchange.lane(),
-            request_id: self.exchange.request_id().to_owned(),
+            request_id: &request_id,
             clock: &self.clock,
             timeouts,
             deadline: self.deadline,
@@ -285,6 +303,8 @@ impl<'a> Dispatch<'a> {
             Err(trouble) => {
                 recording.end(trouble.status, trouble.outcome, trouble.detail());
                 match retry::toll(trouble.class, trouble.retry_after) {
+                    // The target had no part in it.
+                    _ if trouble.is_ours() => drop(pass),
                     Toll::None => pass.succeeded(now),
                     Toll::Failure => pass.failed(now),
                     Toll::Cooldown(pause) => {
@@ -342,35 +362,39 @@ impl<'a> Dispatch<'a> {
         })
     }
 
-    /// Encodes the call for a target and finds the credential. Nothing is sent.
+    /// Encodes the call for a target. Nothing is sent.
     fn prepare(&self, planned: &Planned) -> Result<Ready, Trouble> {
         let provider = &planned.target.provider;
         let name = provider.name.as_str();
         let Some(upstream) = self.live.providers.get(&provider.fingerprint) else {
             return Err(Trouble::internal(name, "the provider is not alive in this runtime"));
         };
+        let (call, model) = (&self.inbound.call, planned.upstream_model.as_str());
+        let health = upstream.health(model, self.clock.now());
+        let quirks = upstream.quirks(&health, model);
         let shape = TargetShape {
             max_output_tokens: planned.model.max_output_tokens,
-            max_tokens_field: upstream.max_tokens_field(),
+            max_tokens_field: spoken::max_tokens_field_of(provider),
             reasoning: planned.reasons(),
-            ..TargetShape::new(upstream.dialect(), &planned.upstream_model)
+            on_unsupported: spoken::on_unsupported(self.plan.on_unsupported, provider),
+            platform: spoken::platform_of(provider),
+            quirks: quirks.as_deref(),
+            ..TargetShape::new(upstream.spoken.dialect_for(call.dialect, call.operation), model)
         };
-        let outbound = dialect::encode_call(&self.inbound.call, &shape)
+        let outbound = dialect::encode_call(call, &shape)
             .map_err(|fault: Fault| Trouble::before_sending(name, fault))?;
-        let path = dialect::endpoint(&self.inbound.call, &shape);
         let uri = upstream
-            .uri(&path)
+            .uri(call, &shape, &health)
             .map_err(|_error| Trouble::internal(name, "the model's name does not make a URL"))?;
-        let headers = upstream
-            .headers(self.inbound, self.clock.now())
-            .map_err(|error| Trouble::no_credential(name, &AuthError::Key(error)))?;
+        let wire = shape.wire();
         upstream.budget.deposit(self.plan.retries.budget_percent);
         Ok(Ready {
+            headers: upstream.headers(self.inbound, wire),
             upstream: Arc::clone(upstream),
-            health: upstream.health(&planned.upstream_model, self.clock.now()),
+            health,
+            wire,
             uri,
             body: outbound.body,
-            headers,
             dropped: outbound.dropped,
             defaulted: outbound.defaulted,
         })
@@ -437,6 +461,7 @@ fn answer(planned: &Planned, ready: Ready, success: Success) -> Answer {
         body: match success.opened {
             Opened::Whole { bytes, summary } => AnswerBody::Whole { bytes, summary },
             Opened::Stream(stream) => AnswerBody::Stream(*stream),
+            Opened::Raw(raw) => AnswerBody::Raw(*raw),
         },
         dropped: ready.dropped,
         defaulted: ready.defaulted,

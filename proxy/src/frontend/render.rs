@@ -1,6 +1,5 @@
 //! Answers and failures as responses, each in one function, with the headers that every answer carries.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,7 +14,7 @@ use lifecycle::Clock;
 use crate::exchange::{self, Exchange};
 use crate::failure::{Failure, Origin, Retry, code};
 use crate::frontend::Misdirected;
-use crate::settle::{Answered, AnsweredBody, Head};
+use crate::settle::{Answered, AnsweredBody, Head, Torn};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-frontdoor-request-id");
 static POLICY_VERSION: HeaderName = HeaderName::from_static("x-frontdoor-policy-version");
@@ -51,12 +50,9 @@ impl From<Bytes> for ResponseBody {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Torn;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Torn>>> {
         match self.get_mut() {
             Self::Fixed(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Answered(answered) => Pin::new(answered).poll_frame(cx),
@@ -116,7 +112,7 @@ impl Common {
 /// An answer from a provider, with what `cache` says of it.
 pub fn render_answer(common: Common, cache: &'static str, answered: Answered) -> Response<ResponseBody> {
     let Answered { head, body } = answered;
-    let Head { served, cost, headers: passed_on, dropped, defaulted } = head;
+    let Head { status, served, cost, headers: passed_on, dropped, defaulted } = head;
     let mut headers = common.0;
     for (name, value) in &passed_on {
         headers.append(name, value.clone());
@@ -135,13 +131,17 @@ pub fn render_answer(common: Common, cache: &'static str, answered: Answered) ->
         insert(&mut headers, &DEFAULTED, &pairs.join(","));
     }
     match &body {
-        AnsweredBody::Whole(_) => headers.insert(CONTENT_TYPE, JSON),
+        AnsweredBody::Whole(_) => {
+            headers.insert(CONTENT_TYPE, JSON);
+        }
+        // The provider's own bytes came with what they are.
+        AnsweredBody::Stream(streaming) if streaming.is_raw() => {}
         AnsweredBody::Stream(_) => {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-            headers.insert(CONTENT_TYPE, EVENT_STREAM)
+            headers.insert(CONTENT_TYPE, EVENT_STREAM);
         }
-    };
-    respond(StatusCode::OK, headers, ResponseBody::Answered(body))
+    }
+    respond(status, headers, ResponseBody::Answered(body))
 }
 
 /// An answer of our own, such as the list of models.

@@ -5,16 +5,29 @@ use std::borrow::Cow;
 use dialect::{Call, Dialect, Operation, Part, PartBody, Role};
 use http::HeaderMap;
 use policy::compiled;
-use policy::{CallerFacts, Capability, Facts, Lookup, Prices, StickyBy, TokenCounts};
+use policy::{
+    CallerFacts, Capability, Facts, Lookup, OperationName, Prices, ResponsesVia, StickyBy, TokenCounts,
+};
 
 use crate::frontend::Inbound;
 
 /// The length of an answer that is assumed when the caller sets no cap: only to compare prices.
 const USUAL_OUTPUT: u64 = 512;
 
+/// What models are for that are not for conversations.
+const OTHER_KINDS: [Capability; 6] = [
+    Capability::Embeddings,
+    Capability::Rerank,
+    Capability::ImageGeneration,
+    Capability::Transcription,
+    Capability::Speech,
+    Capability::Moderation,
+];
+
 /// What a call needs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Needs {
+    dialect: Dialect,
     operation: Operation,
     /// The estimate of the input's tokens.
     pub(super) tokens: u64,
@@ -39,6 +52,7 @@ impl Needs {
     pub(super) fn of(call: &Call) -> Self {
         let envelope = &call.envelope;
         Self {
+            dialect: call.dialect,
             operation: call.operation,
             tokens: dialect::estimate_tokens(envelope.input_chars),
             output: envelope.max_output_tokens,
@@ -54,8 +68,8 @@ impl Needs {
         model: &compiled::Model,
         provider: &compiled::Provider,
     ) -> Option<Cow<'static, str>> {
-        if self.operation == Operation::Embeddings && provider.dialect == policy::Dialect::Anthropic {
-            return Some("the provider's dialect has no embeddings".into());
+        if let Some(reason) = self.unspoken_by(provider) {
+            return Some(reason);
         }
         if let Some(window) = model.context_window {
             let needed = self.tokens.saturating_add(self.output.map_or(0, u64::from));
@@ -65,19 +79,49 @@ impl Needs {
             }
         }
         let has = |capability| model.capabilities.as_ref().is_none_or(|all| all.contains(capability));
-        let is_chat = self.operation == Operation::Chat;
-        // Whoever lists `tools` alone means a model that chats; only a list of embeddings without chat rules chat out.
-        let lacks_chat =
-            model.capabilities.is_some() && has(Capability::Embeddings) && !has(Capability::Chat);
+        let Words { capability, capability_name, .. } = words(self.operation);
+        // Whoever lists `tools` alone means a model that chats; only a list with another kind of model rules chat out.
+        let is_other = model.capabilities.is_some() && OTHER_KINDS.into_iter().any(has);
+        let can = has(capability) || (capability == Capability::Chat && !is_other);
         let lacks = [
-            (is_chat && lacks_chat, "chat"),
-            (!is_chat && !has(Capability::Embeddings), "embeddings"),
+            (!can, capability_name),
             (self.tools > 0 && !has(Capability::Tools), "tools"),
             (self.images > 0 && !has(Capability::Images), "images"),
             (self.stream && !has(Capability::Streaming), "streaming"),
         ];
         let (_, name) = lacks.into_iter().find(|(is_lacking, _)| *is_lacking)?;
         Some(format!("the model does not have the capability `{name}`").into())
+    }
+
+    /// Why the provider has no words for what is asked; `None` when it has.
+    fn unspoken_by(&self, provider: &compiled::Provider) -> Option<Cow<'static, str>> {
+        let Words { what, authored, .. } = words(self.operation);
+        let served = provider.quirks.operations.as_ref();
+        if authored.is_some_and(|name| served.is_some_and(|all| !all.contains(&name))) {
+            return Some(format!("the provider does not serve {what}").into());
+        }
+        let theirs = provider.dialect;
+        let is_openai = matches!(theirs, policy::Dialect::OpenAi | policy::Dialect::Responses);
+        if self.operation.is_raw() {
+            let is_same = match self.dialect {
+                Dialect::OpenAi | Dialect::Responses => is_openai,
+                ours => ours.as_str() == theirs.to_string(),
+            };
+            let message = || {
+                format!(
+                    "{what} pass through to providers of the caller's own dialect, and this one speaks {theirs}"
+                )
+            };
+            return (!is_same).then(|| message().into());
+        }
+        let is_translated = provider.quirks.responses == Some(ResponsesVia::Translate);
+        let lacks = match self.operation {
+            Operation::Embeddings => theirs == policy::Dialect::Anthropic,
+            Operation::Rerank => matches!(theirs, policy::Dialect::Anthropic | policy::Dialect::Gemini),
+            Operation::CountTokens => theirs == policy::Dialect::Cohere || (is_openai && is_translated),
+            _ => false,
+        };
+        lacks.then(|| format!("the provider's dialect has no {what}").into())
     }
 
     /// What the call would cost, in nano-USD, were the estimate right.
@@ -98,6 +142,61 @@ impl Needs {
             _ => "text",
         }
     }
+}
+
+/// The words for what is asked.
+struct Words {
+    /// For people.
+    what: &'static str,
+    /// In quirks.
+    authored: Option<OperationName>,
+    /// What a model must be able to do.
+    capability: Capability,
+    capability_name: &'static str,
+}
+
+const fn words(operation: Operation) -> Words {
+    let (what, authored, capability, capability_name) = match operation {
+        Operation::Chat => ("conversations", OperationName::Chat, Capability::Chat, "chat"),
+        Operation::CountTokens => {
+            ("counting of tokens", OperationName::CountTokens, Capability::Chat, "chat")
+        }
+        Operation::Embeddings => {
+            ("embeddings", OperationName::Embeddings, Capability::Embeddings, "embeddings")
+        }
+        Operation::Rerank => ("reranking", OperationName::Rerank, Capability::Rerank, "rerank"),
+        Operation::ImageGeneration => (
+            "generated images",
+            OperationName::ImageGeneration,
+            Capability::ImageGeneration,
+            "image_generation",
+        ),
+        Operation::ImageEdit => {
+            ("edited images", OperationName::ImageEdit, Capability::ImageGeneration, "image_generation")
+        }
+        Operation::Transcription => {
+            ("transcriptions", OperationName::Transcription, Capability::Transcription, "transcription")
+        }
+        Operation::AudioTranslation => (
+            "translations of speech",
+            OperationName::AudioTranslation,
+            Capability::Transcription,
+            "transcription",
+        ),
+        Operation::Speech => ("calls for speech", OperationName::Speech, Capability::Speech, "speech"),
+        Operation::Moderation => {
+            ("moderations", OperationName::Moderation, Capability::Moderation, "moderation")
+        }
+        Operation::Native => {
+            return Words {
+                what: "native calls",
+                authored: None,
+                capability: Capability::Chat,
+                capability_name: "chat",
+            };
+        }
+    };
+    Words { what, authored: Some(authored), capability, capability_name }
 }
 
 impl<'a> Caller<'a> {

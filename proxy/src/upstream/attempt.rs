@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use dialect::{Call, Fault, Summary};
-use http::header::CONTENT_TYPE;
+use dialect::{Call, Fault, Meter, Summary, Wire};
+use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -16,8 +16,10 @@ use lifecycle::Clock;
 use policy::Timeouts;
 use tokio::time::Instant;
 
+use crate::upstream::auth::Used;
 use crate::upstream::provider::{Health, Upstream};
 use crate::upstream::pull::{Pull, PullError};
+use crate::upstream::raw::RawAnswer;
 use crate::upstream::stream::{AnswerStream, Origin};
 use crate::upstream::trouble::Trouble;
 
@@ -38,11 +40,14 @@ pub(super) struct Try<'a> {
     pub(super) upstream: &'a Upstream,
     pub(super) health: &'a Arc<Health>,
     pub(super) call: &'a Call,
-    pub(super) uri: Uri,
-    pub(super) body: Bytes,
-    pub(super) headers: HeaderMap,
+    pub(super) wire: Wire,
+    pub(super) uri: &'a Uri,
+    pub(super) body: &'a Bytes,
+    pub(super) headers: &'a HeaderMap,
+    /// Whether a refused credential may be renewed and the request sent once more.
+    pub(super) renews: bool,
     pub(super) lane: usize,
-    pub(super) request_id: String,
+    pub(super) request_id: &'a str,
     pub(super) clock: &'a Clock,
     pub(super) timeouts: Timeouts,
     pub(super) deadline: Instant,
@@ -61,6 +66,7 @@ pub(super) struct Success {
 pub(super) enum Opened {
     Whole { bytes: Bytes, summary: Summary },
     Stream(Box<AnswerStream>),
+    Raw(Box<RawAnswer>),
 }
 
 /// How long a stream may take to begin where policy says nothing.
@@ -73,14 +79,13 @@ fn first_byte_patience(timeouts: &policy::Timeouts, is_stream: bool) -> Option<D
 }
 
 /// Sends the call and reads until the answer can be committed to.
-pub(super) async fn attempt(mut one: Try<'_>) -> Result<Success, Trouble> {
+pub(super) async fn attempt(one: Try<'_>) -> Result<Success, Trouble> {
     let name = one.upstream.name();
     let in_flight = one.health.latency.begin();
     let began = one.clock.now();
     let patience = first_byte_patience(&one.timeouts, one.call.envelope.stream);
     let due = patience.map_or(one.deadline, |patience| (began + patience).min(one.deadline));
-    let (headers, body) = (std::mem::take(&mut one.headers), std::mem::take(&mut one.body));
-    let response = send(&one, headers, body, due).await?;
+    let response = answered(&one, due).await?;
     let status = response.status();
     let headers = passed_on(&one, response.headers());
     let idle = one.timeouts.idle.map_or(Duration::from_secs(60), Duration::from);
@@ -89,43 +94,61 @@ pub(super) async fn attempt(mut one: Try<'_>) -> Result<Success, Trouble> {
     if !status.is_success() {
         return Err(refusal(&one, status, &head.headers, &mut pull).await);
     }
+    let origin = Origin {
+        provider: name.to_owned(),
+        request_id: one.request_id.to_owned(),
+        status: status.as_u16(),
+        health: Arc::clone(one.health),
+        clock: one.clock.clone(),
+        in_flight,
+    };
+    if one.call.operation.is_raw() {
+        let meter = Meter::new(one.wire.dialect, content_type(&head.headers));
+        let raw = RawAnswer::open((status, one.call.operation), meter, pull, origin, due).await?;
+        return Ok(Success { status: status.as_u16(), headers, opened: Opened::Raw(Box::new(raw)) });
+    }
     if !one.call.envelope.stream {
         let body = collect(name, status, &mut pull).await?;
-        let (bytes, summary) = dialect::relay_answer(one.call, one.upstream.dialect(), body)
+        let (bytes, summary) = dialect::relay_answer(one.call, one.wire, body)
             .map_err(|fault| Trouble::fault(name, status.as_u16(), fault))?;
         return Ok(Success { status: status.as_u16(), headers, opened: Opened::Whole { bytes, summary } });
     }
     if !is_event_stream(&head.headers) {
         return Err(not_a_stream(&one, status, &mut pull).await);
     }
-    let origin = Origin {
-        provider: name.to_owned(),
-        request_id: one.request_id,
-        status: status.as_u16(),
-        health: Arc::clone(one.health),
-        clock: one.clock.clone(),
-        in_flight,
-    };
-    let relay = dialect::Relay::new(one.call, one.upstream.dialect());
+    let relay = dialect::Relay::new(one.call, one.wire);
     let stream = AnswerStream::open(relay, pull, origin, due).await?;
     Ok(Success { status: status.as_u16(), headers, opened: Opened::Stream(Box::new(stream)) })
 }
 
+/// Until the answer's head is there; once more with another credential when the provider refuses the first.
+async fn answered(one: &Try<'_>, due: Instant) -> Result<Response<Incoming>, Trouble> {
+    let (response, used) = send(one, due).await?;
+    let is_refused = matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+    if is_refused && one.upstream.authorizer.rejected(used, one.clock) && one.renews {
+        drop(response);
+        return Ok(send(one, due).await?.0);
+    }
+    Ok(response)
+}
+
 /// Until the answer's head is there.
-async fn send(
-    one: &Try<'_>,
-    headers: HeaderMap,
-    body: Bytes,
-    due: Instant,
-) -> Result<Response<Incoming>, Trouble> {
+async fn send(one: &Try<'_>, due: Instant) -> Result<(Response<Incoming>, Used), Trouble> {
     let name = one.upstream.name();
     let Some(client) = one.upstream.client(one.lane) else {
         return Err(Trouble::internal(name, "there is no lane to send on"));
     };
-    let mut request = Request::new(Full::new(body));
+    let mut request = Request::new(Full::new(one.body.clone()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = one.uri.clone();
-    *request.headers_mut() = headers;
+    *request.headers_mut() = one.headers.clone();
+    let authorising = one.upstream.authorizer.authorize(&mut request, one.body, one.clock);
+    let used = match tokio::time::timeout_at(due, authorising).await {
+        Ok(authorised) => authorised.map_err(|error| Trouble::no_credential(name, &error))?,
+        Err(_elapsed) => {
+            return Err(Trouble::overdue(name, 0, "its credential did not come in time".to_owned()));
+        }
+    };
     // The provider's own limit is the connector's; a rule can only shorten it, because connections are shared by all rules.
     let connect =
         one.timeouts.connect.map(Duration::from).filter(|connect| *connect < one.upstream.connect_limit());
@@ -144,7 +167,7 @@ async fn send(
         }
     };
     match answer {
-        Ok(Ok(response)) => Ok(response),
+        Ok(Ok(response)) => Ok((response, used)),
         Ok(Err(error)) => Err(Trouble::transport(name, &error)),
         Err(_elapsed) => Err(Trouble::overdue(name, 0, "no answer began in time".to_owned())),
     }
@@ -163,7 +186,7 @@ async fn refusal(one: &Try<'_>, status: StatusCode, headers: &HeaderMap, pull: &
     // Half an error is enough to judge by, and so is none.
     let body = read(pull, LARGEST_ERROR).await.0;
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let fault = dialect::decode_fault(one.upstream.dialect(), status.as_u16(), &header, &body);
+    let fault = dialect::decode_fault(one.wire.dialect, status.as_u16(), &header, &body);
     Trouble::fault(one.upstream.name(), status.as_u16(), fault)
 }
 
@@ -174,7 +197,7 @@ async fn not_a_stream(one: &Try<'_>, status: StatusCode, pull: &mut Pull) -> Tro
         Ok(body) => body,
         Err(trouble) => return trouble,
     };
-    let fault = match dialect::relay_answer(one.call, one.upstream.dialect(), body) {
+    let fault = match dialect::relay_answer(one.call, one.wire, body) {
         Err(fault) => fault,
         Ok(_) => Fault::bad_answer("not_a_stream", "a stream was asked for and a whole answer came"),
     };
@@ -240,20 +263,26 @@ async fn read(pull: &mut Pull, most: usize) -> (Bytes, ReadEnd) {
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
+    content_type(headers)
         .is_none_or(|value| !value.trim_start().to_ascii_lowercase().starts_with("application/json"))
+}
+
+fn content_type(headers: &HeaderMap) -> Option<&str> {
+    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok())
 }
 
 fn passed_on(one: &Try<'_>, from: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    if one.call.dialect == one.upstream.dialect() {
-        for name in &PASSED_ON {
-            if let Some(value) = from.get(name) {
-                headers.insert(name.clone(), value.clone());
-            }
+    let mut pass = |name: &HeaderName| {
+        if let Some(value) = from.get(name) {
+            headers.insert(name.clone(), value.clone());
         }
+    };
+    if one.call.dialect == one.wire.dialect {
+        PASSED_ON.iter().for_each(&mut pass);
+    }
+    if one.call.operation.is_raw() {
+        [CONTENT_TYPE, CONTENT_DISPOSITION].iter().for_each(&mut pass);
     }
     headers
 }

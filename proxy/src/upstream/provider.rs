@@ -1,27 +1,27 @@
-//! A provider that is alive: its connections, its credential, its budget, and the health of each of its models.
+//! A provider that is alive: how it is spoken to, its connections, its credential, its budget, and what is known of each of its models.
 //! It must not know calls other than by their headers.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use dialect::{Dialect, MaxTokensField};
+use dialect::{Call, Dialect, Framing, Operation, Quirks, TargetShape, Wire};
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use lifecycle::Clock;
 use parking_lot::RwLock;
 use policy::compiled;
-use policy::{Diagnostic, SecretRef, Severity};
+use policy::{Diagnostic, Severity};
 use tokio::time::Instant;
 
 use crate::exchange::Trace;
 use crate::frontend::Inbound;
 use crate::upstream::Parts;
+use crate::upstream::auth::Authorizer;
 use crate::upstream::breaker::{Breaker, BreakerRules};
 use crate::upstream::client::{self, HttpClient, Protocol};
-use crate::upstream::credential::{Credential, CredentialError};
 use crate::upstream::latency::Latency;
 use crate::upstream::retry::RetryBudget;
+use crate::upstream::spoken::Spoken;
 
 /// Models of one provider whose health is told apart; with patterns callers choose the names, so there must be an end.
 const MODELS_TOLD_APART: usize = 1024;
@@ -31,11 +31,11 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 #[derive(Debug)]
 pub(super) struct Upstream {
     provider: Arc<compiled::Provider>,
-    dialect: Dialect,
+    pub(super) spoken: Spoken,
     base: Uri,
     /// What every request carries.
     headers: HeaderMap,
-    credential: Option<(HeaderName, Credential)>,
+    pub(super) authorizer: Authorizer,
     clients: Vec<OnceLock<HttpClient>>,
     tls: Arc<rustls::ClientConfig>,
     health: RwLock<HashMap<Box<str>, Arc<Health>>>,
@@ -44,11 +44,15 @@ pub(super) struct Upstream {
     pub(super) budget: RetryBudget,
 }
 
-/// How one model of a provider is doing.
+/// How one model of a provider is doing, and what every call to it has in common.
 #[derive(Debug)]
 pub(super) struct Health {
     pub(super) breaker: Arc<Breaker>,
     pub(super) latency: Arc<Latency>,
+    /// How the provider differs from its dialect for this model; nothing for the crowd, which has no model.
+    quirks: Option<Arc<Quirks>>,
+    /// Where its conversations go, by what is spoken and whether the answer is streamed.
+    chats: [OnceLock<Uri>; 4],
 }
 
 impl Upstream {
@@ -63,39 +67,23 @@ impl Upstream {
                 message,
             })
         };
-        if let Some(SecretRef::Sealed(name)) = &provider.credential {
-            let message = format!(
-                "`sealed:{name}` cannot be opened by this proxy; use `env:NAME` or `file:/path` for the credential"
-            );
-            return Err(refuse("/spec/credential", "unsupported_secret", message));
-        }
-        let dialect = match provider.dialect {
-            policy::Dialect::OpenAi => Dialect::OpenAi,
-            policy::Dialect::Anthropic => Dialect::Anthropic,
-            other => {
-                let message = format!("this proxy does not speak `{other}` to providers");
-                return Err(refuse("/spec/dialect", "unsupported_dialect", message));
-            }
-        };
+        let spoken = Spoken::of(provider);
+        let authorizer = Authorizer::build(provider, parts)?;
         let base = provider.base_url.parse::<Uri>().map_err(|error| {
             let message = format!("`{}` is not a URL: {error}", provider.base_url);
             refuse("/spec/base_url", "invalid_value", message)
         })?;
-        let headers = fixed_headers(provider, dialect)
+        let headers = fixed_headers(provider, spoken.dialect())
             .map_err(|name| refuse("/spec/headers", "invalid_value", format!("`{name}` is not a header")))?;
-        let credential = provider.credential.clone().map(|reference| {
-            let (name, prefix) = dialect::credential_header(dialect);
-            (HeaderName::from_static(name), Credential::new(reference, prefix, parts.read_env.clone()))
-        });
         Ok(Self {
             base,
-            dialect,
+            spoken,
             headers,
-            credential,
+            authorizer,
             clients: (0..parts.lanes.max(1)).map(|_| OnceLock::new()).collect(),
             tls: Arc::clone(&parts.tls),
             health: RwLock::default(),
-            crowd: Arc::new(Health::new(&parts.clock)),
+            crowd: Arc::new(Health::new(parts.clock.now(), None)),
             budget: RetryBudget::new(),
             provider: Arc::clone(provider),
         })
@@ -105,19 +93,35 @@ impl Upstream {
         self.provider.name.as_str()
     }
 
-    pub(super) const fn dialect(&self) -> Dialect {
-        self.dialect
+    /// How the provider differs from its dialect for one model.
+    pub(super) fn quirks(&self, health: &Arc<Health>, model: &str) -> Option<Arc<Quirks>> {
+        if Arc::ptr_eq(health, &self.crowd) {
+            return self.spoken.quirks(&self.provider, model);
+        }
+        health.quirks.clone()
     }
 
-    pub(super) fn max_tokens_field(&self) -> Option<MaxTokensField> {
-        self.provider.max_tokens_field.map(|field| match field {
-            policy::MaxTokensField::MaxTokens => MaxTokensField::MaxTokens,
-            policy::MaxTokensField::MaxCompletionTokens => MaxTokensField::MaxCompletionTokens,
-        })
+    /// Where a call goes. Conversations of one model all go to the same few places, which are worked out once.
+    pub(super) fn uri(
+        &self,
+        call: &Call,
+        shape: &TargetShape<'_>,
+        health: &Arc<Health>,
+    ) -> Result<Uri, http::uri::InvalidUri> {
+        if call.operation != Operation::Chat || Arc::ptr_eq(health, &self.crowd) {
+            return self.below(&dialect::endpoint(call, shape));
+        }
+        let is_responses = shape.dialect == Dialect::Responses;
+        let place = health.chats.get(usize::from(is_responses) * 2 + usize::from(call.envelope.stream));
+        if let Some(uri) = place.and_then(OnceLock::get) {
+            return Ok(uri.clone());
+        }
+        let uri = self.below(&dialect::endpoint(call, shape))?;
+        Ok(place.map_or_else(|| uri.clone(), |place| place.get_or_init(|| uri.clone()).clone()))
     }
 
     /// The URL of a path and query at this provider.
-    pub(super) fn uri(&self, path: &str) -> Result<Uri, http::uri::InvalidUri> {
+    pub(super) fn below(&self, path: &str) -> Result<Uri, http::uri::InvalidUri> {
         format!("{}{path}", self.provider.base_url).parse()
     }
 
@@ -141,27 +145,32 @@ impl Upstream {
         }))
     }
 
-    /// The headers of one request. Of the caller's own only those that the dialect names go along, and only to the same dialect:
-    /// its key, hop-by-hop headers and ours cannot get here.
-    pub(super) fn headers(&self, inbound: &Inbound, now: Instant) -> Result<HeaderMap, CredentialError> {
+    /// The headers of one request, but for what authorises it. Of the caller's own only those that the dialect names go along,
+    /// and only to the same dialect: its key, hop-by-hop headers and ours cannot get here.
+    pub(super) fn headers(&self, inbound: &Inbound, wire: Wire) -> HeaderMap {
         let mut headers = self.headers.clone();
-        if inbound.call.dialect == self.dialect {
-            for name in dialect::forwarded_headers(self.dialect) {
+        if inbound.call.dialect == wire.dialect {
+            for name in dialect::forwarded_headers(wire.dialect) {
                 self.forward(&HeaderName::from_static(name), &inbound.headers, &mut headers);
             }
         }
-        let accept = if inbound.call.envelope.stream { "text/event-stream" } else { "application/json" };
-        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        if inbound.call.operation.is_raw() {
+            // The bytes are the caller's own: so is what they are, and what is wanted for them.
+            for name in [CONTENT_TYPE, ACCEPT] {
+                if let Some(value) = inbound.headers.get(&name) {
+                    headers.insert(name, value.clone());
+                }
+            }
+        } else {
+            headers.insert(ACCEPT, HeaderValue::from_static(accepted(inbound.call.envelope.stream, wire)));
+        }
         // Our own span is made of the record when the call is over, so the provider continues the caller's.
         if let Some(traceparent) = inbound.headers.get(&TRACEPARENT)
             && traceparent.to_str().is_ok_and(|text| Trace::parse(text).is_some())
         {
             headers.insert(TRACEPARENT, traceparent.clone());
         }
-        if let Some((name, credential)) = &self.credential {
-            headers.insert(name.clone(), credential.header(now)?);
-        }
-        Ok(headers)
+        headers
     }
 
     /// Passes one of the caller's headers on. What policy has written stays: lists of beta features get the caller's beside it,
@@ -193,21 +202,28 @@ impl Upstream {
         if all.len() >= MODELS_TOLD_APART {
             return Arc::clone(&self.crowd);
         }
-        let fresh = || {
-            let breaker = Arc::new(Breaker::new(BreakerRules::default(), now));
-            Arc::new(Health { breaker, latency: Arc::new(Latency::new(now)) })
-        };
+        let fresh = || Arc::new(Health::new(now, self.spoken.quirks(&self.provider, model)));
         Arc::clone(all.entry(model.into()).or_insert_with(fresh))
     }
 }
 
 impl Health {
-    fn new(clock: &Clock) -> Self {
-        let now = clock.now();
+    fn new(now: Instant, quirks: Option<Arc<Quirks>>) -> Self {
         Self {
             breaker: Arc::new(Breaker::new(BreakerRules::default(), now)),
             latency: Arc::new(Latency::new(now)),
+            quirks,
+            chats: Default::default(),
         }
+    }
+}
+
+/// How an answer is wanted.
+const fn accepted(stream: bool, wire: Wire) -> &'static str {
+    match (stream, wire.framing) {
+        (false, _) => "application/json",
+        (true, Framing::Sse) => "text/event-stream",
+        (true, Framing::AwsEvents | Framing::AwsChunks) => "application/vnd.amazon.eventstream",
     }
 }
 

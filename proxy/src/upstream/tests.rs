@@ -16,6 +16,7 @@ use crate::upstream::retry::RetryRules;
 use provider::{Act, FakeProvider};
 
 mod provider;
+mod ways;
 
 const SOON: Duration = Duration::from_secs(5);
 const BRIEF: Timeouts = Timeouts {
@@ -69,7 +70,7 @@ fn policy_for(urls: &[String], credential: &str, dialect: &str) -> Policy {
 fn plan_for(policy: &Policy) -> Plan {
     let model = policy.model("m").unwrap().model;
     let targets = model.targets.iter().map(|target| Planned::of(&model, target)).collect();
-    Plan { targets, timeouts: BRIEF, retries: RetryRules::default() }
+    Plan { targets, timeouts: BRIEF, retries: RetryRules::default(), on_unsupported: None }
 }
 
 impl World {
@@ -432,7 +433,12 @@ async fn an_open_breaker_is_passed_over_while_another_target_is_well_and_not_oth
 }
 
 fn plan_of(world: &World) -> Plan {
-    Plan { targets: world.plan.targets.clone(), timeouts: BRIEF, retries: RetryRules::default() }
+    Plan {
+        targets: world.plan.targets.clone(),
+        timeouts: BRIEF,
+        retries: RetryRules::default(),
+        on_unsupported: None,
+    }
 }
 
 #[tokio::test]

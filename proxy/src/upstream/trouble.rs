@@ -121,6 +121,11 @@ impl Trouble {
         }
     }
 
+    /// Whether the target had no part in it: there was nothing to authorise the request with, so none was sent.
+    pub(super) fn is_ours(&self) -> bool {
+        self.outcome == "no_credential"
+    }
+
     /// For the record: the provider's code, or our own description. Never an upstream body.
     pub(super) fn detail(&self) -> Cow<'static, str> {
         if self.word == self.outcome { Cow::Owned(self.message.clone()) } else { self.word.clone() }
