@@ -71,7 +71,6 @@ pub struct Streaming {
 
 /// Where the bytes of a streamed answer come from.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "boxed together with what holds it")]
 enum Source {
     /// In the caller's dialect.
     Stream(AnswerStream),

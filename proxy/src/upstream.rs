@@ -98,7 +98,6 @@ pub struct Served {
 
 /// An answer, whole or under way.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "made once per call and taken apart at once")]
 pub enum AnswerBody {
     /// All of it.
     Whole {

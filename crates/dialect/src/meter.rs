@@ -3,11 +3,15 @@
 //! For answers that are not understood otherwise: of raw operations, and of calls that pass through natively. What is kept is
 //! bounded whatever comes, and what is not understood is no fault. It must not know what the answer is for.
 
+use std::borrow::Cow;
+
+use base64::Engine;
 use bytes::Bytes;
 use memchr::memmem;
 
 use crate::{
     Dialect, Summary, Usage,
+    eventstream::Messages,
     scan::{Scanner, count, numbers},
     sse::{self, Records},
 };
@@ -39,6 +43,8 @@ pub struct Meter {
 enum Form {
     /// Server-sent events.
     Sse(Records),
+    /// AWS's binary event stream.
+    Aws(Messages),
     /// A JSON document: its beginning and its end.
     Json { head: Vec<u8>, tail: Vec<u8> },
     /// Nothing that tells anything.
@@ -52,6 +58,8 @@ impl Meter {
         let kind = content_type.unwrap_or_default().trim_start().to_ascii_lowercase();
         let form = if kind.starts_with("text/event-stream") {
             Form::Sse(Records::new(LARGEST_RECORD))
+        } else if kind.starts_with("application/vnd.amazon.eventstream") {
+            Form::Aws(Messages::default())
         } else if kind.starts_with("application/json") || kind.contains("+json") {
             Form::Json { head: Vec::new(), tail: Vec::new() }
         } else {
@@ -63,7 +71,7 @@ impl Meter {
     /// Whether the answer comes as a stream of events.
     #[must_use]
     pub fn is_stream(&self) -> bool {
-        self.records > 0 || matches!(self.form, Form::Sse(_))
+        self.records > 0 || matches!(self.form, Form::Sse(_) | Form::Aws(_))
     }
 
     /// Looks at the next piece.
@@ -82,21 +90,27 @@ impl Meter {
             }
             Form::Sse(events) => {
                 events.feed(piece.clone());
-                loop {
-                    match events.next() {
-                        Ok(Some(record)) => {
-                            *records += 1;
-                            if let Some(data) = sse::parse(&record).data {
-                                learn(*dialect, summary, &data, &data);
-                            }
-                        }
-                        Ok(None) => break,
-                        // The bytes go on; from here on nobody knows what they say.
-                        Err(_too_large) => {
-                            *form = Form::Opaque;
-                            break;
-                        }
-                    }
+                // The bytes of a record that is too large go on; from here on nobody knows what they say.
+                while let Some(next) = events.next().transpose() {
+                    let Ok(record) = next else {
+                        *form = Form::Opaque;
+                        return;
+                    };
+                    *records += 1;
+                    let data = sse::parse(&record).data.unwrap_or_default();
+                    learn(*dialect, summary, &data, &data);
+                }
+            }
+            Form::Aws(messages) => {
+                messages.feed(piece.clone());
+                while let Some(next) = messages.next().transpose() {
+                    let Ok(message) = next else {
+                        *form = Form::Opaque;
+                        return;
+                    };
+                    *records += 1;
+                    let data = unwrapped(&message.payload);
+                    learn(*dialect, summary, &data, &data);
                 }
             }
         }
@@ -133,6 +147,14 @@ fn learn(dialect: Dialect, summary: &mut Summary, model_in: &[u8], usage_in: &[u
             return;
         }
     }
+}
+
+/// The record inside a chunk of a model that keeps its own dialect there.
+fn unwrapped(payload: &[u8]) -> Cow<'_, [u8]> {
+    let bytes = values(payload, b"\"bytes\"").next().and_then(|value| value.strip_prefix(b"\""));
+    let inside = bytes.and_then(|bytes| bytes.get(..memchr::memchr(b'"', bytes)?));
+    let decoded = inside.and_then(|inside| base64::engine::general_purpose::STANDARD.decode(inside).ok());
+    decoded.map_or(Cow::Borrowed(payload), Cow::Owned)
 }
 
 /// What stands after a field's name: inside a string the quotes of a name would be escaped.
@@ -275,6 +297,18 @@ mod tests {
     }
 
     #[test]
+    fn aws_s_binary_events_tell_their_use_too() {
+        let mut bytes = Vec::new();
+        let usage = br#"{"usage":{"inputTokens":6,"outputTokens":2}}"#;
+        crate::eventstream::write(&mut bytes, crate::eventstream::Kind::Event, "metadata", usage);
+        let wrapped = br#"{"bytes":"eyJ1c2FnZSI6eyJpbnB1dF90b2tlbnMiOjl9fQ=="}"#;
+        crate::eventstream::write(&mut bytes, crate::eventstream::Kind::Event, "chunk", wrapped);
+        let (left, right) = bytes.split_at(20);
+        let summary = read(Dialect::Bedrock, "application/vnd.amazon.eventstream", &[left, right]);
+        assert_eq!(summary.usage, Some(Usage { input: 9, output: 2, ..Usage::default() }));
+    }
+
+    #[test]
     fn a_stream_that_tells_nothing_is_taken_for_a_token_an_event() {
         let summary = read(Dialect::OpenAi, "text/event-stream", &[b"data: {}\n\ndata: {}\n\n"]);
         assert_eq!((summary.usage, summary.output_chars), (None, 8));
@@ -283,7 +317,9 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_and_no_chunking_upset_it(body in proptest::collection::vec(any::<u8>(), 0..400), at in 0_usize..400) {
-            for kind in ["application/json", "text/event-stream", "audio/mpeg"] {
+            let kinds =
+                ["application/json", "text/event-stream", "application/vnd.amazon.eventstream", "audio/mpeg"];
+            for kind in kinds {
                 let (left, right) = body.split_at(at.min(body.len()));
                 let cut = read(Dialect::OpenAi, kind, &[left, right]);
                 prop_assert_eq!(cut, read(Dialect::OpenAi, kind, &[&body]));
