@@ -1,15 +1,20 @@
 //! Bedrock's Converse, to and from the canonical form. It must not know the other dialects.
 
-use crate::Fault;
+use crate::{Dialect, Signature};
 
 pub(crate) mod answer;
 pub(crate) mod emit;
 pub(crate) mod error;
+mod family;
+mod media;
+mod names;
+pub(crate) mod parts;
 pub(crate) mod request;
 pub(crate) mod stream;
+pub(crate) mod usage;
 pub(crate) mod write;
 
-/// What is refused because this dialect is not translated.
-fn untranslated() -> Fault {
-    Fault::unsupported("Bedrock's Converse cannot be translated yet")
+/// A seal as it stands in a field of this dialect.
+fn carried(signature: &Signature) -> Signature {
+    Signature::new(Dialect::Bedrock, signature.carry(Dialect::Bedrock))
 }

@@ -84,6 +84,11 @@ impl<'a> Object<'a> {
             .map_err(|error| Fault::invalid(format!("the body is not understood: {error}")))
     }
 
+    /// An object without fields.
+    pub(crate) fn empty() -> Self {
+        Self { fields: Vec::new(), place: String::new() }
+    }
+
     /// Reads a value that must be an object.
     pub(crate) fn read(value: &'a RawValue, place: impl Into<String>) -> Result<Self, Fault> {
         let place = place.into();

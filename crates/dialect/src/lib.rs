@@ -13,6 +13,7 @@ mod bedrock;
 mod call;
 mod canonical;
 mod civil;
+mod claude;
 mod cohere;
 mod count;
 mod effort;
@@ -35,6 +36,7 @@ mod scan;
 mod signature;
 mod sse;
 mod stop;
+mod unnamed;
 mod usage;
 mod whole;
 

@@ -9,7 +9,7 @@ mod translate;
 
 use bytes::Bytes;
 
-use crate::{Call, Dialect, ErrorShape, Event, Fault, Summary, encode_error, responses, sse};
+use crate::{Call, Dialect, ErrorShape, Event, Fault, Summary, bedrock, encode_error, responses, sse};
 
 use pass::Pass;
 use translate::Translate;
@@ -136,6 +136,10 @@ impl Relay {
     /// Ends the stream with an error in band, in the caller's dialect. A finished stream stays finished.
     pub fn abort(&mut self, error: &ErrorShape<'_>, out: &mut Vec<Bytes>) {
         if self.known().complete {
+            return;
+        }
+        if self.caller == Dialect::Bedrock {
+            out.push(bedrock::error::exception(error).into());
             return;
         }
         let (event, data) = match self.caller {

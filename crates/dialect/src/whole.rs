@@ -11,6 +11,7 @@ use crate::{
     gemini, openai,
     relay::failed,
     responses,
+    unnamed::Unnamed,
 };
 
 /// What is known of an answer, whole or so far.
@@ -54,12 +55,12 @@ pub fn relay_answer(call: &Call, upstream: impl Into<Wire>, body: Bytes) -> Resu
     {
         return Ok((body, summary));
     }
-    let answer = match upstream {
+    let mut answer = match upstream {
         Dialect::OpenAi => openai::answer::decode(&body)?,
         Dialect::Responses => responses::answer::decode(&body)?,
         Dialect::Anthropic => anthropic::answer::decode(&body)?,
         Dialect::Gemini => gemini::answer::decode(&body)?,
-        Dialect::Bedrock => bedrock::answer::decode(&body)?,
+        Dialect::Bedrock => bedrock::answer::decode(&body, call)?,
         Dialect::Cohere => cohere::answer::decode(&body)?,
     };
     let summary = match known {
@@ -69,12 +70,13 @@ pub fn relay_answer(call: &Call, upstream: impl Into<Wire>, body: Bytes) -> Resu
     if call.dialect == upstream {
         return Ok((body, summary));
     }
+    Unnamed::new(call).fill(&mut answer.id, &mut answer.model, &body);
     let body = match call.dialect {
         Dialect::OpenAi => openai::answer::encode(&answer, call.created),
         Dialect::Responses => responses::answer::encode(&answer, call)?,
         Dialect::Anthropic => anthropic::answer::encode(&answer),
         Dialect::Gemini => gemini::answer::encode(&answer, call)?,
-        Dialect::Bedrock => bedrock::answer::encode(&answer, call)?,
+        Dialect::Bedrock => bedrock::answer::encode(&answer),
         Dialect::Cohere => cohere::answer::encode(&answer, call)?,
     };
     Ok((body.into(), summary))

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Decode, Encode, Wire, cut, failed, framed::Framed};
 use crate::{
     Call, Dialect, Event, Fault, StopReason, Summary, anthropic, bedrock, cohere, fault::decode_in_band,
-    gemini, openai, responses, sse, whole::object_id,
+    gemini, openai, responses, sse, unnamed::Unnamed, whole::object_id,
 };
 
 /// A stream that is translated.
@@ -15,6 +15,7 @@ pub(super) struct Translate {
     decoder: Box<dyn Decode>,
     encoder: Box<dyn Encode>,
     pub(super) summary: Summary,
+    unnamed: Unnamed,
     /// How many answers were asked for, and the one that the last event belongs to.
     asked: u32,
     choice: u32,
@@ -22,13 +23,13 @@ pub(super) struct Translate {
     is_kept: bool,
 }
 
-fn decoder(dialect: Dialect) -> Box<dyn Decode> {
+fn decoder(dialect: Dialect, call: &Call) -> Box<dyn Decode> {
     match dialect {
         Dialect::OpenAi => Box::new(openai::stream::Decoder::default()),
         Dialect::Responses => Box::new(responses::stream::Decoder::default()),
         Dialect::Anthropic => Box::new(anthropic::stream::Decoder::default()),
         Dialect::Gemini => Box::new(gemini::stream::Decoder::default()),
-        Dialect::Bedrock => Box::new(bedrock::stream::Decoder::default()),
+        Dialect::Bedrock => Box::new(bedrock::stream::Decoder::new(call)),
         Dialect::Cohere => Box::new(cohere::stream::Decoder::default()),
     }
 }
@@ -48,9 +49,10 @@ impl Translate {
     pub(super) fn new(call: &Call, upstream: Wire) -> Self {
         Self {
             records: Framed::new(upstream.framing),
-            decoder: decoder(upstream.dialect),
+            decoder: decoder(upstream.dialect, call),
             encoder: encoder(call),
             summary: Summary::default(),
+            unnamed: Unnamed::new(call),
             asked: call.envelope.n.max(1),
             choice: 0,
             is_kept: object_id(call, Some("id")).is_some(),
@@ -107,12 +109,16 @@ impl Translate {
         }
         let mut events = Vec::new();
         let read = self.decoder.push(record.event, &data, &mut events);
-        self.write(events, written)?;
+        self.write_said(events, &data, written)?;
         read
     }
 
     fn write(&mut self, events: Vec<Event>, written: &mut Vec<u8>) -> Result<(), Fault> {
-        for event in events {
+        self.write_said(events, b"", written)
+    }
+
+    fn write_said(&mut self, events: Vec<Event>, said: &[u8], written: &mut Vec<u8>) -> Result<(), Fault> {
+        for mut event in events {
             if let Event::Choice(index) = &event {
                 self.choice = *index;
             }
@@ -123,6 +129,9 @@ impl Translate {
                 continue;
             }
             self.learn(&event)?;
+            if let Event::Start { id, model, .. } = &mut event {
+                self.unnamed.fill(id, model, said);
+            }
             self.encoder.encode(event, written)?;
         }
         Ok(())

@@ -10,12 +10,10 @@ use crate::{
         Json, Message, OutputFormat, Part, PartBody, Reasoning, Request, Role, Source, Tool, ToolBody,
         ToolChoice,
     },
+    claude,
     effort::budget,
     losses::{Losses, Takes, fit_id, fit_options},
 };
-
-/// The least budget for thinking.
-const LEAST_BUDGET: u32 = 1_024;
 
 /// The request as far as Anthropic has words for it.
 pub(super) fn fit(
@@ -30,11 +28,11 @@ pub(super) fn fit(
     losses.extra("", &fit.extra)?;
     fit_tools(&mut fit, losses)?;
     fit_messages(&mut fit, losses)?;
-    fit_stop(&mut fit, losses)?;
+    claude::fit_stop(&mut fit, losses)?;
     fit_format(&mut fit, target.dialect, losses)?;
     fit_reasoning(&mut fit, (target, cap), losses)?;
     fit_options(&mut fit, Takes::default(), losses)?;
-    fit_sampling(&mut fit, losses)?;
+    claude::fit_sampling(&mut fit, target.dialect, losses)?;
     Ok(fit)
 }
 
@@ -149,7 +147,7 @@ fn fit_part(mut part: Part, place: &str, losses: &mut Losses) -> Result<Option<P
         PartBody::Document { source, .. } => return fit_document(source.clone(), part, place, losses),
         PartBody::ToolCall { id, arguments, .. } => {
             fit_id(id);
-            check_arguments(arguments, place)?;
+            claude::check_arguments(arguments, place, Dialect::Anthropic)?;
         }
         PartBody::ToolResult { id, content, .. } => {
             fit_id(id);
@@ -190,28 +188,6 @@ fn fit_document(
     Ok(None)
 }
 
-/// What a model wrote as arguments must be an object to be sent back.
-fn check_arguments(arguments: &str, place: &str) -> Result<(), Fault> {
-    let is_object = || serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(arguments).is_ok();
-    if arguments.trim().is_empty() || is_object() {
-        return Ok(());
-    }
-    Err(Fault::no_word(
-        Dialect::Anthropic,
-        &format!("{place}.function.arguments"),
-        "it must be a JSON object",
-    ))
-}
-
-fn fit_stop(request: &mut Request, losses: &mut Losses) -> Result<(), Fault> {
-    let is_blank = |stop: &String| stop.trim().is_empty();
-    if request.stop.iter().any(is_blank) {
-        losses.refuse("stop", "a stop sequence of white space alone is not taken")?;
-        request.stop.retain(|stop| !is_blank(stop));
-    }
-    Ok(())
-}
-
 fn fit_format(request: &mut Request, target: Dialect, losses: &mut Losses) -> Result<(), Fault> {
     match &request.format {
         // An answer that is not JSON would break the caller, so this is never dropped.
@@ -245,8 +221,8 @@ fn fit_reasoning(
     };
     let is_adaptive = effort::is_adaptive(target.model);
     let budget = wanted.min(cap.saturating_sub(1));
-    let fits = (is_adaptive || budget >= LEAST_BUDGET) && target.reasoning != Some(false);
-    if !fits || continues_unsigned(request) {
+    let fits = (is_adaptive || budget >= claude::LEAST_BUDGET) && target.reasoning != Some(false);
+    if !fits || claude::continues_unsigned(request) {
         losses.drop("reasoning_effort");
         return Ok(());
     }
@@ -259,50 +235,5 @@ fn fit_reasoning(
     } else {
         Reasoning { effort: None, budget: Some(budget), thinking: None }
     });
-    Ok(())
-}
-
-/// A turn that called tools must begin with its own signed reasoning while thinking is on.
-fn continues_unsigned(request: &Request) -> bool {
-    let turns = || request.messages.iter().rev();
-    let continues = turns().next().is_some_and(|last| {
-        last.role == Role::User
-            && last.parts.iter().any(|part| matches!(part.body, PartBody::ToolResult { .. }))
-    });
-    let is_signed = |part: &Part| {
-        matches!(part.body, PartBody::Thinking { signature: Some(_), .. } | PartBody::RedactedThinking { .. })
-    };
-    let last = turns().find(|message| message.role == Role::Assistant);
-    continues && last.is_some_and(|message| !message.parts.first().is_some_and(is_signed))
-}
-
-fn fit_sampling(request: &mut Request, losses: &mut Losses) -> Result<(), Fault> {
-    // The whole distribution is what there is without it, and newer models refuse it beside a temperature.
-    request.top_p = request.top_p.filter(|top_p| *top_p != 1.0);
-    if request.temperature.is_some_and(|temperature| temperature > 1.0) {
-        if !losses.may_bend() {
-            let why = "it goes from 0 to 1 there; send 1 or less";
-            return Err(Fault::no_word(Dialect::Anthropic, "temperature", why));
-        }
-        request.temperature = Some(1.0);
-        losses.default("temperature", "1");
-    }
-    let thinks = request
-        .reasoning
-        .as_ref()
-        .is_some_and(|reasoning| reasoning.budget.is_some() || reasoning.thinking.is_some());
-    if !thinks {
-        return Ok(());
-    }
-    let why = "it cannot be joined with reasoning";
-    if request.temperature.take().is_some_and(|temperature| temperature != 1.0) {
-        losses.refuse("temperature", why)?;
-    }
-    if request.top_p.take_if(|top_p| *top_p < 0.95).is_some() {
-        losses.refuse("top_p", why)?;
-    }
-    if request.top_k.take().is_some() {
-        losses.refuse("top_k", why)?;
-    }
     Ok(())
 }
