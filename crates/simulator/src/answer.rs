@@ -1,10 +1,47 @@
 //! What an endpoint gets and hands back: between the server, which knows HTTP, and the dialects, which know their JSON.
 
 use bytes::Bytes;
+use http::request::Parts;
 
 use crate::behaviour::Behaviour;
 use crate::body::{Event, OddEvents};
 use crate::ledger::Billed;
+use crate::routes::percent_decoded;
+use crate::shelf::Shelf;
+
+/// A request as it came in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrived<'a> {
+    pub(crate) parts: &'a Parts,
+    pub(crate) body: &'a Bytes,
+    /// The model, or the id of something, out of the path.
+    pub(crate) name: &'a str,
+}
+
+impl<'a> Arrived<'a> {
+    /// A header's text, empty when there is none.
+    pub(crate) fn header(&self, name: &str) -> &'a str {
+        self.parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    pub(crate) fn query(&self, name: &str) -> Option<String> {
+        let pairs = self.parts.uri.query().unwrap_or_default().split('&');
+        let mut pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        pairs.find(|(key, _)| *key == name).map(|(_, value)| percent_decoded(value))
+    }
+}
+
+/// A request that was understood.
+pub(crate) trait Question {
+    /// The model asked for; empty where there is none.
+    fn model(&self) -> &str;
+
+    /// The answer, as the behaviour wants it.
+    fn answer(&self, facts: &Facts<'_>) -> Result<Made, Refusal>;
+}
+
+/// What reading a request comes to.
+pub(crate) type Parsed = Result<Box<dyn Question>, Refusal>;
 
 /// What an answer depends on beside the request itself.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +54,8 @@ pub(crate) struct Facts<'a> {
     /// The model asked for, without its `@…`.
     pub(crate) model: &'a str,
     pub(crate) behaviour: &'a Behaviour,
+    /// What earlier calls left behind.
+    pub(crate) shelf: &'a Shelf,
 }
 
 impl Facts<'_> {
@@ -29,6 +68,11 @@ impl Facts<'_> {
     pub(crate) fn part_id(&self, prefix: &str, part: usize) -> String {
         format!("{prefix}{:016x}{:06x}{part:02x}", self.seed, self.number)
     }
+
+    /// Whether usage is reported.
+    pub(crate) fn reports_usage(&self) -> bool {
+        !Behaviour::is_on(self.behaviour.no_usage)
+    }
 }
 
 /// A good answer.
@@ -38,10 +82,31 @@ pub(crate) struct Made {
     pub(crate) billed: Billed,
 }
 
+impl Made {
+    /// A whole answer in JSON.
+    pub(crate) fn json(answer: &serde_json::Value, billed: Billed) -> Self {
+        Self { content: Content::Whole(answer.to_string().into(), JSON), billed }
+    }
+
+    /// Something that is no model's work and is not billed.
+    pub(crate) fn page(answer: &serde_json::Value) -> Self {
+        Self { content: Content::Page(answer.to_string().into(), JSON), billed: Billed::default() }
+    }
+}
+
+/// The usual content type.
+pub(crate) const JSON: &str = "application/json";
+
+/// The content type of server-sent events.
+pub(crate) const SSE: &str = "text/event-stream; charset=utf-8";
+
+/// The bytes, and their content type.
 #[derive(Debug)]
 pub(crate) enum Content {
-    Whole(Bytes),
-    Stream(Vec<Event>, OddEvents),
+    Whole(Bytes, &'static str),
+    /// Not billed: lists, files, what is already there.
+    Page(Bytes, &'static str),
+    Stream(Vec<Event>, OddEvents, &'static str),
 }
 
 /// A bad one, before a dialect gives it its shape.

@@ -1,13 +1,24 @@
 //! The Anthropic surface: messages, token counts, models, and the shape of its errors.
 
+pub(crate) mod answer;
 pub(crate) mod messages;
 pub(crate) mod stream;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::answer::Refusal;
-use crate::openai::MODELS;
+use crate::answer::{Arrived, Parsed, Refusal};
+use crate::openai::{MODELS, Page};
+use crate::routes::{Route, Surface};
+use messages::MessagesRequest;
+
+/// What Anthropic serves.
+pub(crate) const ROUTES: &[Route] = &[
+    Route::post("/v1/messages", Surface::Anthropic, MessagesRequest::read),
+    Route::post("/v1/messages/count_tokens", Surface::Anthropic, MessagesRequest::read_for_count),
+    Route::get("/v1/models", Surface::Anthropic, models).shared(),
+    Route::get("/v1/models/{model}", Surface::Anthropic, model_page).shared(),
+];
 
 /// `{"type": "error", "error": {type, message}, "request_id"}`
 pub(crate) fn error(refusal: &Refusal, request_id: &str) -> Bytes {
@@ -39,18 +50,18 @@ fn usual(status: u16) -> &'static str {
 }
 
 /// `GET /v1/models`
-pub(crate) fn models() -> Bytes {
+fn models(_: &Arrived<'_>) -> Parsed {
     let data: Vec<Value> = MODELS.iter().map(|id| model(id)).collect();
     let [first, .., last] = MODELS;
-    Bytes::from(json!({"data": data, "has_more": false, "first_id": first, "last_id": last}).to_string())
+    Ok(Box::new(Page(json!({"data": data, "has_more": false, "first_id": first, "last_id": last}))))
 }
 
 /// `GET /v1/models/{id}`
-pub(crate) fn model_page(id: &str) -> Result<Bytes, Refusal> {
-    if MODELS.contains(&id) {
-        return Ok(Bytes::from(model(id).to_string()));
+fn model_page(arrived: &Arrived<'_>) -> Parsed {
+    if MODELS.contains(&arrived.name) {
+        return Ok(Box::new(Page(model(arrived.name))));
     }
-    Err(Refusal { param: Some("model".to_owned()), ..Refusal::new(404, id.to_owned()) })
+    Err(Refusal { param: Some("model".to_owned()), ..Refusal::new(404, arrived.name.to_owned()) })
 }
 
 fn model(id: &str) -> Value {

@@ -84,6 +84,66 @@ pub struct Behaviour {
     /// Calls this tool, if the request offers it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
+    /// Calls this many tools at once: those offered, in turn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parallel_tools: Option<NonZeroU32>,
+    /// Tool arguments that are not JSON (where the dialect wants an object: a text instead of one).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bad_arguments: Option<bool>,
+    /// Thinks aloud although nobody asked, or does not although somebody did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thinking: Option<bool>,
+    /// Cites a source for the text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub citations: Option<bool>,
+    /// Declines to answer, in the dialect's own way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<bool>,
+    /// Log probabilities although nobody asked, or none although somebody did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logprobs: Option<bool>,
+    /// An answer without a choice, a candidate or a block.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub empty_choices: Option<bool>,
+    /// Content of a kind that nobody knows, before the usual one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown_blocks: Option<bool>,
+    /// Events of a kind that nobody knows, after the first and before the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown_events: Option<bool>,
+    /// The first four events of a stream in reverse.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reorder: Option<bool>,
+    /// A stream ends, properly closed, in the middle of an event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub truncate_record: Option<bool>,
+    /// The text is one word of so many bytes, in a single event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub huge_chunk: Option<NonZeroU32>,
+    /// A binary event stream in which the checksum of the middle message is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bad_checksum: Option<bool>,
+    /// Encodes the body so, whatever was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<Encoding>,
+    /// Says this content type, whatever the body is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// An error page in HTML, with status 502 or the one of `status`, which may then be 200.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub html: Option<bool>,
+}
+
+/// What `encoding` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encoding {
+    /// `gzip`
+    Gzip,
+    /// `br`
+    Br,
+    /// `zstd`
+    Zstd,
 }
 
 /// A behaviour that could not be read.
@@ -95,10 +155,27 @@ pub struct BehaviourError {
 }
 
 /// Keys whose value stays text even when it looks like a number.
-const TEXT_KEYS: [&str; 5] = ["error_code", "error_type", "text", "stop_reason", "tool"];
+const TEXT_KEYS: [&str; 6] = ["error_code", "error_type", "text", "stop_reason", "tool", "content_type"];
 
 /// Keys that may stand alone, meaning `true`.
-const FLAGS: [&str; 4] = ["error_in_200", "malformed", "no_usage", "close"];
+const FLAGS: [&str; 16] = [
+    "error_in_200",
+    "malformed",
+    "no_usage",
+    "close",
+    "bad_arguments",
+    "thinking",
+    "citations",
+    "refusal",
+    "logprobs",
+    "empty_choices",
+    "unknown_blocks",
+    "unknown_events",
+    "reorder",
+    "truncate_record",
+    "bad_checksum",
+    "html",
+];
 
 impl Behaviour {
     /// Reads `key=value` pairs between commas or semicolons.
@@ -119,6 +196,7 @@ impl Behaviour {
     /// What types alone cannot say.
     pub(crate) fn check(&self) -> Result<(), String> {
         match self.status {
+            Some(200) if Self::is_on(self.html) => Ok(()),
             Some(status) if !(400..=599).contains(&status) => {
                 Err(format!("`status` is for errors, from 400 to 599, not {status}"))
             }
@@ -154,6 +232,22 @@ impl Behaviour {
             text: over.text.or(self.text),
             stop_reason: over.stop_reason.or(self.stop_reason),
             tool: over.tool.or(self.tool),
+            parallel_tools: over.parallel_tools.or(self.parallel_tools),
+            bad_arguments: over.bad_arguments.or(self.bad_arguments),
+            thinking: over.thinking.or(self.thinking),
+            citations: over.citations.or(self.citations),
+            refusal: over.refusal.or(self.refusal),
+            logprobs: over.logprobs.or(self.logprobs),
+            empty_choices: over.empty_choices.or(self.empty_choices),
+            unknown_blocks: over.unknown_blocks.or(self.unknown_blocks),
+            unknown_events: over.unknown_events.or(self.unknown_events),
+            reorder: over.reorder.or(self.reorder),
+            truncate_record: over.truncate_record.or(self.truncate_record),
+            huge_chunk: over.huge_chunk.or(self.huge_chunk),
+            bad_checksum: over.bad_checksum.or(self.bad_checksum),
+            encoding: over.encoding.or(self.encoding),
+            content_type: over.content_type.or(self.content_type),
+            html: over.html.or(self.html),
         }
     }
 
@@ -178,10 +272,11 @@ fn is_script(text: &str) -> bool {
 
 fn value_of(key: &str, value: &str) -> Value {
     let as_text = || Value::String(value.to_owned());
-    if TEXT_KEYS.contains(&key) {
-        as_text()
-    } else {
-        serde_json::from_str(value).unwrap_or_else(|_| as_text())
+    match value {
+        _ if TEXT_KEYS.contains(&key) => as_text(),
+        "1" if FLAGS.contains(&key) => Value::Bool(true),
+        "0" if FLAGS.contains(&key) => Value::Bool(false),
+        _ => serde_json::from_str(value).unwrap_or_else(|_| as_text()),
     }
 }
 

@@ -13,6 +13,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
 use crate::behaviour::Behaviour;
+use crate::encoding::Encoder;
 use crate::ledger::Tab;
 
 /// One event of a stream, as bytes, and the output tokens it carries.
@@ -67,9 +68,10 @@ impl AnswerBody {
     }
 
     /// A whole answer. Cutting or stalling it leaves the second half out, against the promised length.
-    pub(crate) fn whole(bytes: Bytes, behaviour: &Behaviour, tab: Tab) -> Self {
+    pub(crate) fn whole(bytes: Bytes, behaviour: &Behaviour, tab: Option<Tab>) -> Self {
         let mut body = Self::plain(bytes);
-        body.tab = Some(tab);
+        body.tab = tab;
+        body.encode(behaviour);
         body.end = end_of(behaviour);
         if let Some(piece) = body.pieces.front_mut() {
             piece.wait = Duration::from_millis(behaviour.first_byte_ms.unwrap_or(0));
@@ -81,11 +83,17 @@ impl AnswerBody {
         body
     }
 
-    /// A streamed answer; `broken` is an event of the dialect that does not parse, `error` one that reports an error.
+    /// A streamed answer; `odd` are events of the dialect that do not belong in one.
     pub(crate) fn stream(mut events: Vec<Event>, behaviour: &Behaviour, odd: OddEvents, tab: Tab) -> Self {
         if Behaviour::is_on(behaviour.malformed) {
             events.insert(events.len() / 2, Event { bytes: odd.broken, tokens: 0 });
         }
+        if Behaviour::is_on(behaviour.unknown_events) {
+            let unknown = || Event { bytes: odd.unknown.clone(), tokens: 0 };
+            events.insert(events.len().saturating_sub(1), unknown());
+            events.insert(events.len().min(1), unknown());
+        }
+        misplace(&mut events, behaviour);
         if let Some(count) = behaviour.error_after {
             events.truncate(whole_number(count));
             events.push(Event { bytes: odd.error, tokens: 0 });
@@ -108,8 +116,23 @@ impl AnswerBody {
             first.wait += Duration::from_millis(behaviour.first_byte_ms.unwrap_or(0));
         }
         let mut body = Self { pieces, end, length: None, sleep: None, tab: Some(tab) };
+        body.encode(behaviour);
         body.rechunk(behaviour);
         body
+    }
+
+    /// Wraps every piece so that each can be read as soon as it arrives. One that is cut or stalls lacks its end.
+    fn encode(&mut self, behaviour: &Behaviour) {
+        let Some(encoding) = behaviour.encoding else { return };
+        let mut encoder = Encoder::new(encoding);
+        for (position, piece) in self.pieces.iter_mut().enumerate() {
+            piece.bytes = encoder.piece(&piece.bytes, position == 0);
+        }
+        if let (End::Complete, Some(last)) = (self.end, self.pieces.back_mut()) {
+            last.bytes = Bytes::from([last.bytes.as_ref(), &encoder.end()].concat());
+        }
+        let length = self.pieces.iter().map(|piece| piece.bytes.len()).sum::<usize>();
+        self.length = self.length.map(|_| u64::try_from(length).unwrap_or(u64::MAX));
     }
 
     /// Cuts all bytes into equal pieces; each waits for, and counts, the events that begin in it.
@@ -157,8 +180,36 @@ impl AnswerBody {
 /// Events outside the grammar, made by the dialect.
 #[derive(Debug)]
 pub(crate) struct OddEvents {
+    /// It does not parse.
     pub(crate) broken: Bytes,
+    /// It reports an error.
     pub(crate) error: Bytes,
+    /// Its type is one that nobody knows.
+    pub(crate) unknown: Bytes,
+}
+
+/// Order, completeness and checksums, as scripted.
+fn misplace(events: &mut Vec<Event>, behaviour: &Behaviour) {
+    let middle = events.len() / 2;
+    if Behaviour::is_on(behaviour.reorder) {
+        let first = events.len().min(4);
+        if let Some(first) = events.get_mut(..first) {
+            first.reverse();
+        }
+    }
+    if Behaviour::is_on(behaviour.truncate_record) {
+        events.truncate(middle + 1);
+        if let Some(last) = events.last_mut() {
+            last.bytes.truncate(last.bytes.len() / 2);
+        }
+    }
+    if let (true, Some(event)) = (Behaviour::is_on(behaviour.bad_checksum), events.get_mut(middle)) {
+        let mut bytes = BytesMut::from(event.bytes.as_ref());
+        if let Some(last) = bytes.last_mut() {
+            *last ^= 0xff;
+        }
+        event.bytes = bytes.freeze();
+    }
 }
 
 impl Body for AnswerBody {

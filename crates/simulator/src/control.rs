@@ -9,6 +9,11 @@ use crate::body::AnswerBody;
 use crate::script::Script;
 use crate::server::{Simulator, json_response};
 
+/// Whether a path is one of the simulator's own.
+pub(crate) fn is_for(path: &str) -> bool {
+    path == "/__simulator" || path.starts_with("/__simulator/")
+}
+
 /// Answers one request to the simulator itself.
 pub(crate) fn answer(simulator: &Simulator, parts: &Parts, body: &Bytes) -> Response<AnswerBody> {
     match (parts.method.as_str(), parts.uri.path()) {
@@ -41,11 +46,12 @@ pub(crate) fn answer(simulator: &Simulator, parts: &Parts, body: &Bytes) -> Resp
 }
 
 impl Simulator {
-    /// Forgets script, ledger and requests.
+    /// Forgets script, ledger, requests and what was stored.
     pub(crate) fn reset(&self) {
         self.script.replace(Script::default());
         self.ledger.reset();
         self.seen.reset();
+        self.shelf.reset();
     }
 }
 

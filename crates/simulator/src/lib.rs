@@ -47,17 +47,25 @@
 
 mod answer;
 mod anthropic;
+mod bedrock;
 mod behaviour;
 mod body;
+mod cohere;
 mod control;
+mod crc32;
+mod encoding;
+mod gemini;
 mod ledger;
 mod openai;
 mod reply;
+mod responses;
+mod routes;
 mod schema;
 mod script;
 mod seen;
 mod server;
 mod settings;
+mod shelf;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -67,7 +75,7 @@ use std::time::Duration;
 use lifecycle::{Clock, StillRunning, StopReason, TaskKind, Tasks};
 use tokio::net::TcpListener;
 
-pub use crate::behaviour::{Behaviour, BehaviourError};
+pub use crate::behaviour::{Behaviour, BehaviourError, Encoding};
 pub use crate::ledger::LedgerRow;
 pub use crate::script::{Rule, Script};
 pub use crate::seen::{SeenKey, SeenRequest};
@@ -152,6 +160,7 @@ pub async fn start_at(settings: Settings, clock: Clock, tasks: &Tasks) -> Result
         script: script::ScriptInForce::default(),
         ledger: Arc::default(),
         seen: seen::Seen::new(settings.keep),
+        shelf: shelf::Shelf::default(),
         calls: 0.into(),
     });
     simulator.script.replace(script);

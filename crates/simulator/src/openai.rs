@@ -1,13 +1,52 @@
 //! The OpenAI surface: chat completions, embeddings, models, and the shape of its errors.
 
-pub(crate) mod chat;
-pub(crate) mod chat_stream;
+mod azure;
+mod chat;
+mod chat_answer;
+mod chat_stream;
 pub(crate) mod embeddings;
 
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::answer::Refusal;
+use crate::answer::{Arrived, Facts, Made, Parsed, Question, Refusal};
+use crate::routes::{Route, Surface};
+use chat::ChatRequest;
+use embeddings::EmbeddingsRequest;
+
+/// What OpenAI serves, and the same on Azure.
+pub(crate) const ROUTES: &[Route] = &[
+    Route::post("/v1/chat/completions", Surface::OpenAi, ChatRequest::read),
+    Route::post(
+        "/openai/deployments/{model}/chat/completions",
+        Surface::OpenAi,
+        ChatRequest::read_deployment,
+    ),
+    Route::post("/v1/embeddings", Surface::OpenAi, EmbeddingsRequest::read),
+    Route::post(
+        "/openai/deployments/{model}/embeddings",
+        Surface::OpenAi,
+        EmbeddingsRequest::read_deployment,
+    ),
+    Route::get("/v1/models", Surface::OpenAi, models).shared(),
+    Route::get("/v1/models/{model}", Surface::OpenAi, model_page).shared(),
+];
+
+/// A body in JSON.
+pub(crate) fn body<T: DeserializeOwned>(arrived: &Arrived<'_>) -> Result<T, Refusal> {
+    serde_json::from_slice(arrived.body).map_err(|error| {
+        Refusal::new(400, format!("We could not parse the JSON body of your request: {error}"))
+    })
+}
+
+/// Everything needs a model.
+pub(crate) fn check_model(model: &str) -> Result<(), Refusal> {
+    if model.is_empty() {
+        return Err(Refusal::invalid("model", "you must provide a model parameter"));
+    }
+    Ok(())
+}
 
 /// `{"error": {message, type, param, code}}`
 pub(crate) fn error(refusal: &Refusal) -> Bytes {
@@ -34,27 +73,41 @@ fn usual(refusal: &Refusal) -> (&'static str, Option<&'static str>) {
 }
 
 /// The models that are listed. Any other name is served as well.
-pub(crate) const MODELS: [&str; 5] =
-    ["sim-gpt", "sim-gpt-mini", "sim-claude", "sim-claude-mini", "sim-embed"];
+pub(crate) const MODELS: [&str; 7] =
+    ["sim-gpt", "sim-gpt-mini", "sim-claude", "sim-claude-mini", "sim-gemini", "sim-command", "sim-embed"];
 
 /// Fixed, so that the list is the same every time.
 const CREATED: u64 = 1_767_225_600;
 
 /// `GET /v1/models`
-pub(crate) fn models() -> Bytes {
+fn models(_: &Arrived<'_>) -> Parsed {
     let data: Vec<Value> = MODELS.iter().map(|id| model(id)).collect();
-    Bytes::from(json!({"object": "list", "data": data}).to_string())
+    Ok(Box::new(Page(json!({"object": "list", "data": data}))))
 }
 
 /// `GET /v1/models/{id}`
-pub(crate) fn model_page(id: &str) -> Result<Bytes, Refusal> {
+fn model_page(arrived: &Arrived<'_>) -> Parsed {
+    let id = arrived.name;
     if MODELS.contains(&id) {
-        return Ok(Bytes::from(model(id).to_string()));
+        return Ok(Box::new(Page(model(id))));
     }
     Err(Refusal {
         param: Some("model".to_owned()),
         ..Refusal::new(404, format!("The model '{id}' does not exist"))
     })
+}
+
+/// Something to look at that is known already.
+pub(crate) struct Page(pub(crate) Value);
+
+impl Question for Page {
+    fn model(&self) -> &str {
+        ""
+    }
+
+    fn answer(&self, _facts: &Facts<'_>) -> Result<Made, Refusal> {
+        Ok(Made::page(&self.0))
+    }
 }
 
 fn model(id: &str) -> Value {

@@ -1,7 +1,9 @@
 //! What is answered, whatever the dialect: an echo of the last words, a tool call when one is asked for, a quote of a tool's result.
 //! The same request always gets the same reply. Pure; it must not know a wire format.
 
-use serde_json::Value;
+use std::sync::LazyLock;
+
+use serde_json::{Value, json};
 
 use crate::behaviour::Behaviour;
 use crate::ledger::Billed;
@@ -22,7 +24,14 @@ pub(crate) struct Ask<'a> {
     pub(crate) stops: &'a [String],
     /// A schema that the text has to satisfy as JSON.
     pub(crate) schema: Option<&'a Value>,
+    /// What is spent on thinking that nobody sees.
     pub(crate) reasoning_tokens: u64,
+    /// Whether thoughts were asked for.
+    pub(crate) thinks: bool,
+    /// How many alternatives of each token were asked for, if log probabilities were.
+    pub(crate) logprobs: Option<usize>,
+    /// Whether citations were asked for.
+    pub(crate) cites: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -46,12 +55,39 @@ pub(crate) struct Reply {
     pub(crate) calls: Vec<ToolCall>,
     pub(crate) finish: Finish,
     pub(crate) billed: Billed,
+    /// What was thought before, when that is shown.
+    pub(crate) thought: Option<&'static str>,
+    /// Whether the text cites [`SOURCE`].
+    pub(crate) cites: bool,
+    pub(crate) logprobs: Option<usize>,
+    /// Whether there is no choice at all.
+    pub(crate) is_empty: bool,
+    /// Whether something that nobody knows comes first.
+    pub(crate) has_unknown: bool,
 }
 
 #[derive(Debug)]
 pub(crate) struct ToolCall {
     pub(crate) name: String,
+    /// An object, unless scripted otherwise.
     pub(crate) arguments: Value,
+}
+
+/// What is thought when thinking was asked for.
+pub(crate) const THOUGHT: &str = "Let me see what was asked and then answer it.";
+
+/// What is said instead of an answer.
+const REFUSAL: &str = "I cannot help with that.";
+
+/// What every citation names.
+pub(crate) const SOURCE: Source =
+    Source { title: "A simulated source", url: "https://example.com/simulated", text: "As was simulated." };
+
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) title: &'static str,
+    pub(crate) url: &'static str,
+    pub(crate) text: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +96,7 @@ pub(crate) enum Finish {
     StopSequence(String),
     Length,
     ToolCalls,
+    Refused,
 }
 
 const LOREM: [&str; 16] = [
@@ -81,18 +118,39 @@ const LOREM: [&str; 16] = [
     "magna ",
 ];
 
+/// For requests that want JSON and name no schema: any object will do.
+pub(crate) static ANY_OBJECT: LazyLock<Value> =
+    LazyLock::new(|| json!({"properties": {"answer": {"type": "string"}}}));
+
 /// The longest echo, in words: an answer need not be as long as a book that was asked about.
 const ECHOED_WORDS: usize = 200;
 
 /// Makes the reply.
 pub(crate) fn reply(ask: &Ask<'_>, behaviour: &Behaviour) -> Reply {
-    let calls = calls(ask, behaviour);
-    let (text, finish) =
-        if calls.is_empty() { text(ask, behaviour) } else { (String::new(), Finish::ToolCalls) };
-    let reasoning = behaviour.reasoning_tokens.unwrap_or(ask.reasoning_tokens);
+    let is_empty = Behaviour::is_on(behaviour.empty_choices);
+    let calls = if is_empty { Vec::new() } else { calls(ask, behaviour) };
+    let (text, finish) = if is_empty {
+        (String::new(), Finish::Stop)
+    } else if Behaviour::is_on(behaviour.refusal) {
+        (REFUSAL.to_owned(), Finish::Refused)
+    } else if calls.is_empty() {
+        text(ask, behaviour)
+    } else {
+        (String::new(), Finish::ToolCalls)
+    };
+    let thought = behaviour.thinking.unwrap_or(ask.thinks).then_some(THOUGHT).filter(|_| !is_empty);
+    let unseen = if behaviour.thinking == Some(false) { 0 } else { ask.reasoning_tokens };
+    let reasoning = behaviour.reasoning_tokens.unwrap_or_else(|| thought.map_or(unseen, pieces));
     let spoken = pieces(&text) + calls.iter().map(ToolCall::tokens).sum::<u64>();
     let billed = Billed { output: spoken + reasoning, reasoning, ..input(ask.input_tokens, behaviour) };
-    Reply { text, calls, finish, billed }
+    let cites = behaviour.citations.unwrap_or(ask.cites) && !text.is_empty() && finish != Finish::Refused;
+    let logprobs = match behaviour.logprobs {
+        Some(true) => Some(ask.logprobs.unwrap_or(1)),
+        Some(false) => None,
+        None => ask.logprobs,
+    };
+    let has_unknown = Behaviour::is_on(behaviour.unknown_blocks);
+    Reply { text, calls, finish, billed, thought, cites, logprobs, is_empty, has_unknown }
 }
 
 /// The input side of the bill. Scripted cache counts are part of the input, which grows when they say so.
@@ -116,18 +174,49 @@ pub(crate) fn pieces(text: &str) -> u64 {
 impl ToolCall {
     /// Counted as what is written: name and arguments.
     pub(crate) fn tokens(&self) -> u64 {
-        tokens_of(&self.name) + tokens_of(&self.arguments.to_string())
+        tokens_of(&self.name) + tokens_of(&self.written())
+    }
+
+    /// The arguments as a text. Bad ones break off.
+    pub(crate) fn written(&self) -> String {
+        match &self.arguments {
+            Value::String(bad) => bad.clone(),
+            arguments => arguments.to_string(),
+        }
     }
 }
 
+/// What a log probability is, whatever the token: the first alternative is the token itself, each further one half as likely.
+pub(crate) fn logprob(alternative: usize) -> f64 {
+    let alternative = u32::try_from(alternative).unwrap_or(u32::MAX);
+    -0.25 - std::f64::consts::LN_2 * f64::from(alternative)
+}
+
+/// The tokens of a text and, for each, its alternatives with their log probabilities, itself first.
+pub(crate) fn alternatives(text: &str, count: usize) -> Vec<(&str, Vec<(String, f64)>)> {
+    let of = |token: &str| {
+        let others = (1..count).map(|other| (format!("other{other} "), logprob(other)));
+        std::iter::once((token.to_owned(), logprob(0))).take(count).chain(others).collect()
+    };
+    text.split_inclusive(' ').map(|token| (token, of(token))).collect()
+}
+
 fn calls(ask: &Ask<'_>, behaviour: &Behaviour) -> Vec<ToolCall> {
-    if behaviour.text.is_some() && behaviour.tool.is_none() {
+    let is_scripted = behaviour.tool.is_some() || behaviour.parallel_tools.is_some();
+    if Behaviour::is_on(behaviour.refusal)
+        || ((behaviour.text.is_some() || behaviour.huge_chunk.is_some()) && !is_scripted)
+    {
         return Vec::new();
     }
     let named = |name: &str| ask.tools.iter().filter(|tool| tool.name == name).copied().collect::<Vec<_>>();
     let asked = || {
         ask.tools.iter().filter(|tool| is_asked_for(tool.name, &ask.last_text)).copied().collect::<Vec<_>>()
     };
+    if let Some(count) = behaviour.parallel_tools {
+        let offered = behaviour.tool.as_ref().map_or_else(|| ask.tools.clone(), |name| named(name));
+        let count = usize::try_from(count.get()).unwrap_or(usize::MAX).min(MOST_CALLS).min(ask.max_calls);
+        return offered.iter().cycle().take(count).map(|tool| call(tool, behaviour)).collect();
+    }
     let chosen = match (&behaviour.tool, &ask.choice) {
         (Some(name), _) => named(name),
         (None, Choice::Never) => Vec::new(),
@@ -139,10 +228,16 @@ fn calls(ask: &Ask<'_>, behaviour: &Behaviour) -> Vec<ToolCall> {
             if asked.is_empty() { ask.tools.first().copied().into_iter().collect() } else { asked }
         }
     };
-    chosen.into_iter().take(ask.max_calls).map(|tool| call(&tool)).collect()
+    chosen.into_iter().take(ask.max_calls).map(|tool| call(&tool, behaviour)).collect()
 }
 
-fn call(tool: &Tool<'_>) -> ToolCall {
+/// The most that `parallel_tools` gets.
+const MOST_CALLS: usize = 128;
+
+fn call(tool: &Tool<'_>, behaviour: &Behaviour) -> ToolCall {
+    if Behaviour::is_on(behaviour.bad_arguments) {
+        return ToolCall { name: tool.name.to_owned(), arguments: Value::from("{\"broken\": ") };
+    }
     let arguments = match schema::sample(tool.schema, "value") {
         arguments @ Value::Object(_) => arguments,
         _ => Value::Object(serde_json::Map::new()),
@@ -184,6 +279,9 @@ fn text(ask: &Ask<'_>, behaviour: &Behaviour) -> (String, Finish) {
 }
 
 fn said(ask: &Ask<'_>, behaviour: &Behaviour) -> String {
+    if let Some(size) = behaviour.huge_chunk {
+        return "x".repeat(usize::try_from(size.get()).unwrap_or(usize::MAX));
+    }
     if let Some(text) = &behaviour.text {
         return text.clone();
     }
@@ -216,8 +314,6 @@ fn of_length(text: &str, tokens: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn ask(text: &str) -> Ask<'static> {

@@ -42,7 +42,8 @@ impl Sampler<'_> {
     }
 
     fn typed(&self, schema: &Value, name: &str, depth: usize) -> Value {
-        match type_of(schema) {
+        // Google writes types in capitals.
+        match type_of(schema).to_ascii_lowercase().as_str() {
             "object" => self.object(schema, depth),
             "array" => self.array(schema, name, depth),
             "integer" => json!(lower_integer(schema).unwrap_or(1)),

@@ -21,7 +21,7 @@ pub struct Rule {
     /// The model asked for, without its `@…`; a `*` at the end stands for any rest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// The path, with or without `/v1`.
+    /// The path, with or without `/v1`: as it came, or as the ledger names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// The key in `authorization: Bearer` or `x-api-key`.
@@ -46,10 +46,13 @@ impl Script {
 }
 
 impl Rule {
-    fn matches(&self, path: &str, model: &str, api_key: Option<&str>) -> bool {
+    /// A call without a model, such as a list, is only for rules that name its path.
+    fn matches(&self, paths: [&str; 2], model: &str, api_key: Option<&str>) -> bool {
+        let is_path =
+            |wanted: &str| paths.iter().any(|path| without_version(wanted) == without_version(path));
         self.times != Some(0)
             && self.model.as_deref().is_none_or(|pattern| is_match(pattern, model))
-            && self.path.as_deref().is_none_or(|wanted| without_version(wanted) == without_version(path))
+            && self.path.as_deref().map_or(!model.is_empty(), is_path)
             && self.api_key.as_deref().is_none_or(|wanted| api_key == Some(wanted))
     }
 }
@@ -59,7 +62,7 @@ fn is_match(pattern: &str, model: &str) -> bool {
 }
 
 /// The path without its `/v1`, which some callers leave out.
-pub(crate) fn without_version(path: &str) -> &str {
+fn without_version(path: &str) -> &str {
     path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path)
 }
 
@@ -77,9 +80,9 @@ impl ScriptInForce {
     }
 
     /// The behaviour for one call, which uses up one of the rule's times.
-    pub(crate) fn take(&self, path: &str, model: &str, api_key: Option<&str>) -> Behaviour {
+    pub(crate) fn take(&self, paths: [&str; 2], model: &str, api_key: Option<&str>) -> Behaviour {
         let mut script = self.lock();
-        let Some(rule) = script.rules.iter_mut().find(|rule| rule.matches(path, model, api_key)) else {
+        let Some(rule) = script.rules.iter_mut().find(|rule| rule.matches(paths, model, api_key)) else {
             return Behaviour::default();
         };
         if let Some(times) = &mut rule.times {
@@ -106,7 +109,7 @@ mod tests {
     #[test]
     fn a_rule_is_used_as_many_times_as_it_says() {
         let script = in_force(r#"{"rules":[{"times":2,"behaviour":{"status":503}}]}"#);
-        let statuses: Vec<_> = (0..3).map(|_| script.take("/v1/messages", "m", None).status).collect();
+        let statuses: Vec<_> = (0..3).map(|_| script.take(["/v1/messages"; 2], "m", None).status).collect();
         assert_eq!(statuses, [Some(503), Some(503), None]);
     }
 
@@ -115,11 +118,11 @@ mod tests {
         let script = in_force(
             r#"{"rules":[{"model":"sim-*","path":"/chat/completions","api_key":"k","behaviour":{"status":500}}]}"#,
         );
-        assert_eq!(script.take("/v1/chat/completions", "sim-gpt", Some("k")).status, Some(500));
-        assert_eq!(script.take("/v1/chat/completions", "gpt", Some("k")).status, None);
-        assert_eq!(script.take("/v1/messages", "sim-gpt", Some("k")).status, None);
-        assert_eq!(script.take("/v1/chat/completions", "sim-gpt", Some("other")).status, None);
-        assert_eq!(script.take("/v1/chat/completions", "sim-gpt", None).status, None);
+        assert_eq!(script.take(["/v1/chat/completions"; 2], "sim-gpt", Some("k")).status, Some(500));
+        assert_eq!(script.take(["/v1/chat/completions"; 2], "gpt", Some("k")).status, None);
+        assert_eq!(script.take(["/v1/messages"; 2], "sim-gpt", Some("k")).status, None);
+        assert_eq!(script.take(["/v1/chat/completions"; 2], "sim-gpt", Some("other")).status, None);
+        assert_eq!(script.take(["/v1/chat/completions"; 2], "sim-gpt", None).status, None);
     }
 
     #[test]

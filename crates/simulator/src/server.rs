@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -17,18 +17,16 @@ use hyper_util::server::conn::auto;
 use lifecycle::{Clock, TaskKind, Tasks};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::answer::{Content, Facts, Made, Refusal};
-use crate::anthropic;
-use crate::anthropic::messages::MessagesRequest;
+use crate::answer::{Arrived, Content, Facts, JSON, Made, Question, Refusal};
 use crate::behaviour::{Behaviour, split_model};
 use crate::body::AnswerBody;
 use crate::control;
 use crate::ledger::{Ledger, Tab};
-use crate::openai;
-use crate::openai::chat::ChatRequest;
-use crate::openai::embeddings::EmbeddingsRequest;
-use crate::script::{ScriptInForce, without_version};
+use crate::routes::{self, Route, Surface};
+use crate::script::ScriptInForce;
 use crate::seen::{Seen, api_key};
+use crate::shelf::Shelf;
+use crate::{anthropic, bedrock, cohere, gemini, openai};
 
 /// No real provider takes more.
 const MAX_BODY_BYTES: usize = 128 * 1024 * 1024;
@@ -43,6 +41,7 @@ pub(crate) struct Simulator {
     pub(crate) script: ScriptInForce,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) seen: Seen,
+    pub(crate) shelf: Shelf,
     pub(crate) calls: AtomicU64,
 }
 
@@ -89,21 +88,26 @@ async fn serve(
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Closed> {
     let (parts, incoming) = request.into_parts();
-    let endpoint =
-        Endpoint::of(&parts.method, parts.uri.path(), parts.headers.contains_key("anthropic-version"));
     let number = simulator.calls.fetch_add(1, Ordering::Relaxed);
+    let found = routes::find(&parts);
     let body = match Limited::new(incoming, MAX_BODY_BYTES).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) => {
             let refusal = Refusal::new(413, format!("the request body could not be read: {error}"));
-            return Ok(refused(&refusal, endpoint.surface(), "req_unread", &Behaviour::default()));
+            let surface = found.map_or_else(|surface| surface, |found| found.route.surface);
+            return Ok(refused(&refusal, surface, "req_unread", &Behaviour::default()));
         }
     };
-    if let Endpoint::Control = endpoint {
+    if control::is_for(parts.uri.path()) {
         return Ok(control::answer(&simulator, &parts, &body));
     }
-    let call = Call { simulator: &simulator, parts: &parts, body: &body, endpoint: &endpoint, number };
-    let outcome = call.outcome();
+    let outcome = match &found {
+        Ok(found) => {
+            let arrived = Arrived { parts: &parts, body: &body, name: &found.name };
+            Call { simulator: &simulator, arrived, route: &found.route, number }.outcome()
+        }
+        Err(surface) => unknown(&simulator, *surface, &parts, number),
+    };
     simulator.seen.keep(parts, body);
     if !outcome.latency.is_zero() {
         tokio::time::sleep(outcome.latency).await;
@@ -111,72 +115,11 @@ async fn serve(
     outcome.response
 }
 
-/// What a path is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Endpoint {
-    Chat,
-    Embeddings,
-    Messages,
-    CountTokens,
-    Models(Surface),
-    Model(Surface, String),
-    Control,
-    Unknown(Surface),
-}
-
-/// Whose shapes are spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Surface {
-    OpenAi,
-    Anthropic,
-}
-
-impl Endpoint {
-    fn of(method: &Method, path: &str, has_anthropic_version: bool) -> Self {
-        let surface = if has_anthropic_version { Surface::Anthropic } else { Surface::OpenAi };
-        let path = without_version(path);
-        match (method.as_str(), path) {
-            ("POST", "/chat/completions") => Self::Chat,
-            ("POST", "/embeddings") => Self::Embeddings,
-            ("POST", "/messages") => Self::Messages,
-            ("POST", "/messages/count_tokens") => Self::CountTokens,
-            ("GET", "/models") => Self::Models(surface),
-            ("GET", path) if path.starts_with("/models/") => {
-                Self::Model(surface, path.trim_start_matches("/models/").to_owned())
-            }
-            (_, path) if path == "/__simulator" || path.starts_with("/__simulator/") => Self::Control,
-            _ => Self::Unknown(surface),
-        }
-    }
-
-    fn surface(&self) -> Surface {
-        match self {
-            Self::Chat | Self::Embeddings | Self::Control => Surface::OpenAi,
-            Self::Messages | Self::CountTokens => Surface::Anthropic,
-            Self::Models(surface) | Self::Model(surface, _) | Self::Unknown(surface) => *surface,
-        }
-    }
-
-    /// The name in the ledger.
-    fn path(&self) -> &'static str {
-        match self {
-            Self::Chat => "/v1/chat/completions",
-            Self::Embeddings => "/v1/embeddings",
-            Self::Messages => "/v1/messages",
-            Self::CountTokens => "/v1/messages/count_tokens",
-            Self::Models(_) | Self::Model(..) => "/v1/models",
-            Self::Control => "/__simulator",
-            Self::Unknown(_) => "unknown",
-        }
-    }
-}
-
 /// One call, read but not yet answered.
 struct Call<'a> {
     simulator: &'a Simulator,
-    parts: &'a Parts,
-    body: &'a Bytes,
-    endpoint: &'a Endpoint,
+    arrived: Arrived<'a>,
+    route: &'a Route,
     number: u64,
 }
 
@@ -192,69 +135,24 @@ impl Outcome {
     }
 }
 
-impl Call<'_> {
-    fn outcome(&self) -> Outcome {
-        match self.endpoint {
-            Endpoint::Chat => {
-                self.run(ChatRequest::parse, |chat| &chat.model, |chat, facts| chat.answer(facts))
-            }
-            Endpoint::Embeddings => self.run(
-                EmbeddingsRequest::parse,
-                |request| &request.model,
-                |request, facts| request.answer(facts),
-            ),
-            Endpoint::Messages if !self.parts.headers.contains_key("anthropic-version") => {
-                self.refuse_unread(&Refusal::invalid("anthropic-version", "header is required"))
-            }
-            Endpoint::Messages => self.run(
-                MessagesRequest::parse,
-                |request| &request.model,
-                |request, facts| request.answer(facts),
-            ),
-            Endpoint::CountTokens => self.run(
-                MessagesRequest::parse_for_count,
-                |request| &request.model,
-                |request, facts| request.count(facts),
-            ),
-            Endpoint::Models(Surface::OpenAi) => {
-                Outcome::now(json_response(StatusCode::OK, openai::models()))
-            }
-            Endpoint::Models(Surface::Anthropic) => {
-                Outcome::now(json_response(StatusCode::OK, anthropic::models()))
-            }
-            Endpoint::Model(surface, id) => {
-                let page = match surface {
-                    Surface::OpenAi => openai::model_page(id),
-                    Surface::Anthropic => anthropic::model_page(id),
-                };
-                page.map_or_else(
-                    |refusal| self.refuse_unread(&refusal),
-                    |page| Outcome::now(json_response(StatusCode::OK, page)),
-                )
-            }
-            Endpoint::Control | Endpoint::Unknown(_) => {
-                let target = format!("{} {}", self.parts.method, self.parts.uri.path());
-                let refusal = Refusal {
-                    code: Some("unknown_url".to_owned()),
-                    ..Refusal::new(404, format!("Unknown request URL: {target}"))
-                };
-                self.refuse_unread(&refusal)
-            }
-        }
-    }
+fn unknown(simulator: &Simulator, surface: Surface, parts: &Parts, number: u64) -> Outcome {
+    let refusal = Refusal {
+        code: Some("unknown_url".to_owned()),
+        ..Refusal::new(404, format!("Unknown request URL: {} {}", parts.method, parts.uri.path()))
+    };
+    simulator.ledger.refuse("unknown", "");
+    let id = format!("req_{number:024x}");
+    Outcome::now(refused(&refusal, surface, &id, &Behaviour::default()))
+}
 
+impl Call<'_> {
     /// Reads the request, finds the behaviour for its model, and answers.
-    fn run<R>(
-        &self,
-        parse: fn(&[u8]) -> Result<R, Refusal>,
-        model_of: fn(&R) -> &String,
-        answer: fn(&R, &Facts<'_>) -> Made,
-    ) -> Outcome {
-        let request = match parse(self.body) {
-            Ok(request) => request,
+    fn outcome(&self) -> Outcome {
+        let question = match (self.route.read)(&self.arrived) {
+            Ok(question) => question,
             Err(refusal) => return self.refuse_unread(&refusal),
         };
-        let (model, suffix) = split_model(model_of(&request));
+        let (model, suffix) = split_model(question.model());
         let behaviour = match self.behaviour(model, suffix) {
             Ok(behaviour) => behaviour,
             Err(refusal) => return self.refuse_unread(&refusal),
@@ -265,17 +163,18 @@ impl Call<'_> {
             unix_seconds: self.simulator.clock.unix_ms() / 1_000,
             model,
             behaviour: &behaviour,
+            shelf: &self.simulator.shelf,
         };
-        self.obey(&facts, || answer(&request, &facts))
+        self.obey(&facts, question.as_ref())
     }
 
     /// The script's behaviour, overridden by the model's suffix, overridden by the header.
     fn behaviour(&self, model: &str, suffix: Option<&str>) -> Result<Behaviour, Refusal> {
-        let mut behaviour =
-            self.simulator.script.take(self.endpoint.path(), model, api_key(&self.parts.headers));
-        let header =
-            self.parts.headers.get("x-simulate").map(|value| String::from_utf8_lossy(value.as_bytes()));
-        for text in [suffix, header.as_deref()].into_iter().flatten() {
+        let paths = [self.route.path, self.arrived.parts.uri.path()];
+        let key = api_key(&self.arrived.parts.headers);
+        let mut behaviour = self.simulator.script.take(paths, model, key);
+        let header = self.arrived.header("x-simulate");
+        for text in suffix.into_iter().chain(Some(header)) {
             let over = Behaviour::parse(text).map_err(|error| Refusal::new(400, error.to_string()))?;
             behaviour = behaviour.overridden_by(over);
         }
@@ -283,46 +182,64 @@ impl Call<'_> {
     }
 
     /// Carries the behaviour out.
-    fn obey(&self, facts: &Facts<'_>, answer: impl FnOnce() -> Made) -> Outcome {
+    fn obey(&self, facts: &Facts<'_>, question: &dyn Question) -> Outcome {
         let behaviour = facts.behaviour;
-        let mut latency = Duration::from_millis(behaviour.latency_ms.unwrap_or(0));
-        let refuse = || self.simulator.ledger.refuse(self.endpoint.path(), facts.model);
+        let latency = Duration::from_millis(behaviour.latency_ms.unwrap_or(0));
+        let refuse = || self.simulator.ledger.refuse(self.route.path, facts.model);
+        let id = facts.id("req_");
+        let surface = self.route.surface;
         if Behaviour::is_on(behaviour.close) {
             refuse();
             return Outcome { latency, response: Err(Closed) };
         }
+        if Behaviour::is_on(behaviour.html) {
+            refuse();
+            return Outcome { latency, response: Ok(html_page(behaviour)) };
+        }
         if let Some(status) = behaviour.status {
             refuse();
             let refusal = Refusal::scripted(status, behaviour);
-            return Outcome {
-                latency,
-                response: Ok(refused(&refusal, self.endpoint.surface(), &facts.id("req_"), behaviour)),
-            };
+            return Outcome { latency, response: Ok(refused(&refusal, surface, &id, behaviour)) };
         }
-        let Made { content, billed } = answer();
+        let made = match question.answer(facts) {
+            Ok(made) => made,
+            Err(refusal) => {
+                refuse();
+                return Outcome { latency, response: Ok(refused(&refusal, surface, &id, behaviour)) };
+            }
+        };
         if Behaviour::is_on(behaviour.error_in_200) {
             refuse();
-            return Outcome { latency, response: Ok(self.error_in_200(facts, content)) };
+            return Outcome { latency, response: Ok(self.error_in_200(facts, made.content)) };
         }
+        self.send(facts, made, latency)
+    }
+
+    fn send(&self, facts: &Facts<'_>, made: Made, mut latency: Duration) -> Outcome {
+        let behaviour = facts.behaviour;
         let mut tab = Tab {
             ledger: Arc::clone(&self.simulator.ledger),
-            path: self.endpoint.path(),
+            path: self.route.path,
             model: facts.model.to_owned(),
-            billed,
+            billed: made.billed,
             is_settled: false,
         };
-        let (body, content_type) = match content {
-            Content::Whole(bytes) => {
+        let (body, content_type) = match made.content {
+            Content::Whole(bytes, content_type) => {
                 latency += behaviour.tokens_per_second.map_or(Duration::ZERO, |rate| {
                     (Duration::from_secs(1) / rate.get())
-                        .saturating_mul(u32::try_from(billed.output).unwrap_or(u32::MAX))
+                        .saturating_mul(u32::try_from(tab.billed.output).unwrap_or(u32::MAX))
                 });
                 let bytes = if Behaviour::is_on(behaviour.malformed) { broken(&bytes) } else { bytes };
-                (AnswerBody::whole(bytes, behaviour, tab), "application/json")
+                (AnswerBody::whole(bytes, behaviour, Some(tab)), content_type)
             }
-            Content::Stream(events, odd) => {
+            Content::Page(bytes, content_type) => {
+                tab.is_settled = true;
+                (AnswerBody::whole(bytes, behaviour, None), content_type)
+            }
+            Content::Stream(events, odd, content_type) => {
                 tab.billed.output = 0;
-                (AnswerBody::stream(events, behaviour, odd, tab), "text/event-stream; charset=utf-8")
+                (AnswerBody::stream(events, behaviour, odd, tab), content_type)
             }
         };
         Outcome { latency, response: Ok(self.response(facts, body, content_type)) }
@@ -330,17 +247,15 @@ impl Call<'_> {
 
     fn error_in_200(&self, facts: &Facts<'_>, content: Content) -> Response<AnswerBody> {
         match content {
-            Content::Stream(_, odd) => {
-                self.response(facts, AnswerBody::plain(odd.error), "text/event-stream; charset=utf-8")
+            Content::Stream(_, odd, content_type) => {
+                self.response(facts, AnswerBody::plain(odd.error), content_type)
             }
-            Content::Whole(_) => {
-                let error = match self.endpoint.surface() {
-                    Surface::OpenAi => openai::error(&Refusal::scripted(500, facts.behaviour)),
-                    Surface::Anthropic => {
-                        anthropic::error(&Refusal::scripted(529, facts.behaviour), &facts.id("req_"))
-                    }
-                };
-                self.response(facts, AnswerBody::plain(error), "application/json")
+            Content::Whole(..) | Content::Page(..) => {
+                let surface = self.route.surface;
+                let status = if surface == Surface::Anthropic { 529 } else { 500 };
+                let refusal = Refusal::scripted(status, facts.behaviour);
+                let body = AnswerBody::plain(error_body(&refusal, surface, &facts.id("req_")));
+                self.response(facts, body, JSON)
             }
         }
     }
@@ -354,21 +269,28 @@ impl Call<'_> {
         let mut response = Response::new(body);
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         if let Ok(id) = HeaderValue::try_from(facts.id("req_")) {
-            response.headers_mut().insert(request_id_header(self.endpoint.surface()), id);
+            response.headers_mut().insert(request_id_header(self.route.surface), id);
+        }
+        let scripted = facts.behaviour.content_type.as_deref().map(HeaderValue::try_from);
+        if let Some(Ok(content_type)) = scripted {
+            response.headers_mut().insert(CONTENT_TYPE, content_type);
+        }
+        if let Some(encoding) = facts.behaviour.encoding {
+            response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
         }
         response
     }
 
     /// Refuses a request that never got as far as a model.
     fn refuse_unread(&self, refusal: &Refusal) -> Outcome {
-        self.simulator.ledger.refuse(self.endpoint.path(), "");
+        self.simulator.ledger.refuse(self.route.path, "");
         let id = format!("req_{:016x}{:08x}", self.seed(), self.number);
-        Outcome::now(refused(refusal, self.endpoint.surface(), &id, &Behaviour::default()))
+        Outcome::now(refused(refusal, self.route.surface, &id, &Behaviour::default()))
     }
 
     fn seed(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        hasher.write(self.body);
+        hasher.write(self.arrived.body);
         hasher.finish()
     }
 }
@@ -382,21 +304,34 @@ fn request_id_header(surface: Surface) -> &'static str {
     match surface {
         Surface::OpenAi => "x-request-id",
         Surface::Anthropic => "request-id",
+        Surface::Gemini => "x-goog-request-id",
+        Surface::Bedrock => "x-amzn-requestid",
+        Surface::Cohere => "x-debug-trace-id",
+    }
+}
+
+/// An error in the surface's own shape.
+fn error_body(refusal: &Refusal, surface: Surface, id: &str) -> Bytes {
+    match surface {
+        Surface::OpenAi => openai::error(refusal),
+        Surface::Anthropic => anthropic::error(refusal, id),
+        Surface::Gemini => gemini::error(refusal),
+        Surface::Bedrock => bedrock::error(refusal),
+        Surface::Cohere => cohere::error(refusal, id),
     }
 }
 
 fn refused(refusal: &Refusal, surface: Surface, id: &str, behaviour: &Behaviour) -> Response<AnswerBody> {
-    let body = match surface {
-        Surface::OpenAi => openai::error(refusal),
-        Surface::Anthropic => anthropic::error(refusal, id),
-    };
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = json_response(status, body);
+    let mut response = json_response(status, error_body(refusal, surface, id));
     let seconds = behaviour.retry_after.or_else(|| Some(behaviour.retry_after_ms?.div_ceil(1_000)));
+    let kind = (surface == Surface::Bedrock).then(|| bedrock::error_type(refusal).to_owned());
     let pairs = [
         (request_id_header(surface), Some(id.to_owned())),
         ("retry-after", seconds.map(|seconds| seconds.to_string())),
         ("retry-after-ms", behaviour.retry_after_ms.map(|ms| ms.to_string())),
+        ("x-amzn-errortype", kind),
+        ("content-type", behaviour.content_type.clone()),
     ];
     for (name, value) in pairs {
         if let Some(Ok(value)) = value.map(HeaderValue::try_from) {
@@ -406,10 +341,20 @@ fn refused(refusal: &Refusal, surface: Surface, id: &str, behaviour: &Behaviour)
     response
 }
 
+/// What stands between a caller and a provider sometimes says.
+fn html_page(behaviour: &Behaviour) -> Response<AnswerBody> {
+    let status = behaviour.status.and_then(|status| StatusCode::from_u16(status).ok());
+    let page = "<!DOCTYPE html>\n<html><head><title>Bad Gateway</title></head><body><h1>Bad Gateway</h1><p>The proxy server received an invalid response.</p></body></html>\n";
+    let mut response =
+        json_response(status.unwrap_or(StatusCode::BAD_GATEWAY), Bytes::from_static(page.as_bytes()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    response
+}
+
 /// A small JSON page.
 pub(crate) fn json_response(status: StatusCode, body: Bytes) -> Response<AnswerBody> {
     let mut response = Response::new(AnswerBody::plain(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
     response
 }

@@ -1,18 +1,17 @@
-//! `POST /v1/messages` and `POST /v1/messages/count_tokens`: what is read, what is refused, and the whole answer.
-//! The stream is next door.
+//! `POST /v1/messages` and `POST /v1/messages/count_tokens`: what is read and what is refused.
+//! The whole answer and the stream are next door.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::answer::{Content, Facts, Made, Refusal};
-use crate::anthropic::stream;
-use crate::behaviour::Behaviour;
-use crate::ledger::Billed;
-use crate::reply::{self, Ask, Choice, Finish, Reply, Tool, tokens_of};
+use crate::answer::{Arrived, Content, Facts, Made, Parsed, Question, Refusal, SSE};
+use crate::anthropic::{answer, stream};
+use crate::reply::{self, Ask, Choice, THOUGHT, Tool, tokens_of};
 
 /// What the answer depends on; everything else in the request is accepted and ignored.
 #[derive(Debug, Deserialize)]
 pub(crate) struct MessagesRequest {
+    #[serde(default)]
     pub(crate) model: String,
     messages: Vec<Message>,
     max_tokens: Option<u64>,
@@ -57,6 +56,9 @@ struct Block {
     tool_use_id: Option<String>,
     input: Option<Value>,
     content: Option<Value>,
+    signature: Option<String>,
+    citations: Option<Value>,
+    cache_control: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -64,6 +66,7 @@ struct ToolOffer {
     name: String,
     #[serde(default)]
     input_schema: Value,
+    cache_control: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -86,33 +89,44 @@ const IMAGE_TOKENS: u64 = 85;
 /// What every message costs beside its text.
 const MESSAGE_TOKENS: u64 = 4;
 
-/// What is thought when thinking was asked for.
-pub(crate) const THOUGHT: &str = "Let me see what was asked and then answer it.";
-
 /// Stands for the signature that has to come back untouched.
 pub(crate) const SIGNATURE: &str = "c2ltdWxhdGVkLXNpZ25hdHVyZQ==";
 
 impl MessagesRequest {
-    /// Reads a body for `POST /v1/messages`, refusing what Anthropic refuses.
-    pub(crate) fn parse(body: &[u8]) -> Result<Self, Refusal> {
-        let request = Self::parse_for_count(body)?;
-        let Some(max_tokens) = request.max_tokens else {
-            return Err(Refusal::invalid("max_tokens", "Field required"));
-        };
-        if max_tokens == 0 {
-            return Err(Refusal::invalid("max_tokens", "Input should be greater than or equal to 1"));
+    /// Reads a call of `POST /v1/messages`, refusing what Anthropic refuses.
+    pub(crate) fn read(arrived: &Arrived<'_>) -> Parsed {
+        if arrived.header("anthropic-version").is_empty() {
+            return Err(Refusal::invalid("anthropic-version", "header is required"));
         }
-        request.check_thinking(max_tokens)?;
-        Ok(request)
+        let request = Self::parse(arrived)?;
+        if request.model.is_empty() {
+            return Err(Refusal::invalid("model", "Field required"));
+        }
+        request.check_limits()?;
+        Ok(Box::new(request))
     }
 
-    /// Reads a body for `POST /v1/messages/count_tokens`, which needs no limit.
-    pub(crate) fn parse_for_count(body: &[u8]) -> Result<Self, Refusal> {
-        let request: Self = serde_json::from_slice(body).map_err(|error| {
+    /// Reads a call of `POST /v1/messages/count_tokens`, which needs no limit.
+    pub(crate) fn read_for_count(arrived: &Arrived<'_>) -> Parsed {
+        Ok(Box::new(Count(Self::parse(arrived)?)))
+    }
+
+    /// The request, checked but for its model and its limits.
+    pub(crate) fn parse(arrived: &Arrived<'_>) -> Result<Self, Refusal> {
+        let request: Self = serde_json::from_slice(arrived.body).map_err(|error| {
             Refusal::new(400, format!("The request body is not valid JSON for this endpoint: {error}"))
         })?;
         request.check()?;
         Ok(request)
+    }
+
+    /// The limit has to be there, and thinking has to fit into it.
+    pub(crate) fn check_limits(&self) -> Result<(), Refusal> {
+        match self.max_tokens {
+            None => Err(Refusal::invalid("max_tokens", "Field required")),
+            Some(0) => Err(Refusal::invalid("max_tokens", "Input should be greater than or equal to 1")),
+            Some(max_tokens) => self.check_thinking(max_tokens),
+        }
     }
 
     fn check(&self) -> Result<(), Refusal> {
@@ -132,7 +146,63 @@ impl MessagesRequest {
         if self.tool_choice.is_some() && self.tools.is_empty() {
             return Err(Refusal::invalid("tool_choice", "may only be specified while providing tools"));
         }
+        self.check_signatures()?;
+        self.check_cache_points()?;
         self.check_tool_results()
+    }
+
+    /// A thought comes back as it was given, or not at all.
+    fn check_signatures(&self) -> Result<(), Refusal> {
+        for (position, message) in self.messages.iter().enumerate() {
+            for (index, block) in message.blocks().enumerate().filter(|(_, block)| block.r#type == "thinking")
+            {
+                if block.signature.as_deref() != Some(SIGNATURE) {
+                    let at = format!("messages.{position}.content.{index}");
+                    return Err(Refusal::invalid(&at, "Invalid `signature` in `thinking` block"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_cache_points(&self) -> Result<(), Refusal> {
+        let points = self.cache_points();
+        if points > 4 {
+            let message =
+                format!("A maximum of 4 blocks with cache_control may be provided. Found {points}.");
+            return Err(Refusal::new(400, message));
+        }
+        Ok(())
+    }
+
+    fn cache_points(&self) -> usize {
+        let blocks = self.system.iter().chain(self.messages.iter().map(|message| &message.content));
+        blocks.flat_map(Words::blocks).filter(|block| block.cache_control.is_some()).count()
+            + self.tools.iter().filter(|tool| tool.cache_control.is_some()).count()
+    }
+
+    /// The tokens up to the last mark: what is written to the cache.
+    pub(crate) fn marked_tokens(&self) -> u64 {
+        let mut marked = 0;
+        let mut total = 0;
+        for tool in &self.tools {
+            total += tool.tokens();
+            if tool.cache_control.is_some() {
+                marked = total;
+            }
+        }
+        for words in self.system.iter().chain(self.messages.iter().map(|message| &message.content)) {
+            if let Words::Text(text) = words {
+                total += tokens_of(text);
+            }
+            for block in words.blocks() {
+                total += block.tokens();
+                if block.cache_control.is_some() {
+                    marked = total;
+                }
+            }
+        }
+        marked
     }
 
     /// The results of a message's tool calls stand in the very next message, all of them and nothing else.
@@ -191,30 +261,24 @@ impl MessagesRequest {
         Ok(())
     }
 
+    /// What is answered.
+    pub(crate) fn reply(&self, facts: &Facts<'_>) -> reply::Reply {
+        let mut reply = reply::reply(&self.ask(), facts.behaviour);
+        if facts.behaviour.cache_write_tokens.is_none() && facts.behaviour.cached_tokens.is_none() {
+            reply.billed.cache_write = self.marked_tokens().min(reply.billed.input);
+        }
+        reply
+    }
+
+    /// How a thought is shown, if there is one.
+    pub(crate) fn shown(&self) -> Shown {
+        self.thinks().unwrap_or(Shown::Summarized)
+    }
+
     /// Whether thinking was asked for, and then whether it is shown.
     pub(crate) fn thinks(&self) -> Option<Shown> {
         let thinking = self.thinking.as_ref().filter(|thinking| thinking.r#type != "disabled")?;
         Some(if thinking.display.as_deref() == Some("omitted") { Shown::Omitted } else { Shown::Summarized })
-    }
-
-    /// The answer to `POST /v1/messages`.
-    pub(crate) fn answer(&self, facts: &Facts<'_>) -> Made {
-        let reply = reply::reply(&self.ask(), facts.behaviour);
-        let billed = reply.billed;
-        let content = if self.stream == Some(true) {
-            let (events, odd) = stream::events(self.thinks(), &reply, facts);
-            Content::Stream(events, odd)
-        } else {
-            Content::Whole(whole(self.thinks(), &reply, facts).to_string().into())
-        };
-        Made { content, billed }
-    }
-
-    /// The answer to `POST /v1/messages/count_tokens`, which costs nothing.
-    pub(crate) fn count(&self, facts: &Facts<'_>) -> Made {
-        let counted = reply::input(self.input_tokens(), facts.behaviour).input;
-        let content = Content::Whole(json!({"input_tokens": counted}).to_string().into());
-        Made { content, billed: Billed::default() }
     }
 
     fn ask(&self) -> Ask<'_> {
@@ -240,20 +304,55 @@ impl MessagesRequest {
             max_tokens: self.max_tokens,
             stops: &self.stop_sequences,
             schema: self.output_config.as_ref().and_then(|output| output.pointer("/format/schema")),
-            reasoning_tokens: self.thinks().map_or(0, |_| reply::pieces(THOUGHT)),
+            reasoning_tokens: 0,
+            thinks: self.thinks().is_some(),
+            logprobs: None,
+            cites: self.messages.iter().flat_map(Message::blocks).any(Block::is_to_be_cited),
         }
     }
 
-    fn input_tokens(&self) -> u64 {
+    pub(crate) fn input_tokens(&self) -> u64 {
         let messages: u64 =
             self.messages.iter().map(|message| MESSAGE_TOKENS + message.content.tokens()).sum();
         let system = self.system.as_ref().map_or(0, Words::tokens);
-        let tools: u64 = self
-            .tools
-            .iter()
-            .map(|offer| tokens_of(&offer.name) + tokens_of(&offer.input_schema.to_string()))
-            .sum();
+        let tools: u64 = self.tools.iter().map(ToolOffer::tokens).sum();
         messages + system + tools
+    }
+}
+
+impl Question for MessagesRequest {
+    fn model(&self) -> &str {
+        &self.model
+    }
+
+    fn answer(&self, facts: &Facts<'_>) -> Result<Made, Refusal> {
+        let reply = self.reply(facts);
+        let billed = reply.billed;
+        if self.stream == Some(true) {
+            let (events, odd) = stream::events(self.shown(), &reply, facts);
+            return Ok(Made { content: Content::Stream(events, odd, SSE), billed });
+        }
+        Ok(Made::json(&answer::whole(self.shown(), &reply, facts), billed))
+    }
+}
+
+/// How many tokens a message would cost. The question is free.
+struct Count(MessagesRequest);
+
+impl Question for Count {
+    fn model(&self) -> &str {
+        &self.0.model
+    }
+
+    fn answer(&self, facts: &Facts<'_>) -> Result<Made, Refusal> {
+        let counted = reply::input(self.0.input_tokens(), facts.behaviour).input;
+        Ok(Made::json(&json!({"input_tokens": counted}), crate::ledger::Billed::default()))
+    }
+}
+
+impl ToolOffer {
+    fn tokens(&self) -> u64 {
+        tokens_of(&self.name) + tokens_of(&self.input_schema.to_string())
     }
 }
 
@@ -275,10 +374,7 @@ impl Shown {
 
 impl Message {
     fn blocks(&self) -> impl Iterator<Item = &Block> {
-        match &self.content {
-            Words::Text(_) => [].iter(),
-            Words::Blocks(blocks) => blocks.iter(),
-        }
+        self.content.blocks()
     }
 
     fn text(&self) -> String {
@@ -311,6 +407,13 @@ fn result_text(content: &Value) -> String {
 }
 
 impl Words {
+    fn blocks(&self) -> std::slice::Iter<'_, Block> {
+        match self {
+            Self::Text(_) => [].iter(),
+            Self::Blocks(blocks) => blocks.iter(),
+        }
+    }
+
     fn tokens(&self) -> u64 {
         match self {
             Self::Text(text) => tokens_of(text),
@@ -320,6 +423,11 @@ impl Words {
 }
 
 impl Block {
+    fn is_to_be_cited(&self) -> bool {
+        let enabled = self.citations.as_ref().and_then(|citations| citations.get("enabled"));
+        self.r#type == "document" && enabled == Some(&Value::Bool(true))
+    }
+
     fn tokens(&self) -> u64 {
         let image = if matches!(self.r#type.as_str(), "image" | "document") { IMAGE_TOKENS } else { 0 };
         let text = self.text.as_deref().map_or(0, tokens_of);
@@ -347,54 +455,4 @@ fn choice(choice: Option<&ToolChoice>) -> Choice {
         Some(("tool", Some(name))) => Choice::Named(name.clone()),
         _ => Choice::Auto,
     }
-}
-
-/// The stop reason, unless one is scripted, and the sequence that stopped it.
-pub(crate) fn stop(finish: &Finish, behaviour: &Behaviour) -> (String, Value) {
-    let reason = match finish {
-        Finish::Stop => "end_turn",
-        Finish::StopSequence(_) => "stop_sequence",
-        Finish::Length => "max_tokens",
-        Finish::ToolCalls => "tool_use",
-    };
-    let sequence = match finish {
-        Finish::StopSequence(sequence) => Value::from(sequence.as_str()),
-        Finish::Stop | Finish::Length | Finish::ToolCalls => Value::Null,
-    };
-    (behaviour.stop_reason.clone().unwrap_or_else(|| reason.to_owned()), sequence)
-}
-
-/// The usage object. Anthropic's input tokens leave out what the cache counts name.
-pub(crate) fn usage(billed: &Billed, output: u64) -> Value {
-    json!({
-        "input_tokens": billed.input - billed.cached - billed.cache_write,
-        "cache_creation_input_tokens": billed.cache_write,
-        "cache_read_input_tokens": billed.cached,
-        "cache_creation": {"ephemeral_5m_input_tokens": billed.cache_write, "ephemeral_1h_input_tokens": 0},
-        "output_tokens": output,
-        "service_tier": "standard",
-    })
-}
-
-fn whole(thinks: Option<Shown>, reply: &Reply, facts: &Facts<'_>) -> Value {
-    let mut content = Vec::new();
-    if let Some(shown) = thinks {
-        content.push(json!({"type": "thinking", "thinking": shown.thought(), "signature": SIGNATURE}));
-    }
-    if !reply.text.is_empty() {
-        content.push(json!({"type": "text", "text": reply.text}));
-    }
-    for (position, call) in reply.calls.iter().enumerate() {
-        let id = facts.part_id("toolu_", position);
-        content.push(json!({"type": "tool_use", "id": id, "name": call.name, "input": call.arguments}));
-    }
-    let (reason, sequence) = stop(&reply.finish, facts.behaviour);
-    let mut answer = json!({
-        "id": facts.id("msg_"), "type": "message", "role": "assistant", "model": facts.model, "content": content,
-        "stop_reason": reason, "stop_sequence": sequence,
-    });
-    if let (false, Some(members)) = (Behaviour::is_on(facts.behaviour.no_usage), answer.as_object_mut()) {
-        members.insert("usage".to_owned(), usage(&reply.billed, reply.billed.output));
-    }
-    answer
 }

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::answer::{Facts, Refusal, fragments};
-use crate::anthropic::messages::{SIGNATURE, Shown, stop, usage};
-use crate::behaviour::Behaviour;
+use crate::anthropic::answer::{citation, stop, unknown_block, usage};
+use crate::anthropic::messages::{SIGNATURE, Shown};
 use crate::body::{Event, OddEvents};
 use crate::reply::Reply;
 
@@ -14,21 +14,26 @@ use crate::reply::Reply;
 const FRAGMENT: usize = 8;
 
 /// All events of an answer.
-pub(crate) fn events(thinks: Option<Shown>, reply: &Reply, facts: &Facts<'_>) -> (Vec<Event>, OddEvents) {
+pub(crate) fn events(shown: Shown, reply: &Reply, facts: &Facts<'_>) -> (Vec<Event>, OddEvents) {
     let mut writer = Writer { events: Vec::new(), index: 0 };
     writer.start(reply, facts);
-    if let Some(shown) = thinks {
+    if reply.thought.is_some() {
         writer.thinking(shown);
     }
+    if reply.has_unknown {
+        writer.open(&unknown_block());
+        writer.delta("{\"type\":\"simulated_delta\",\"payload\":1}", 0);
+        writer.close();
+    }
     if !reply.text.is_empty() {
-        writer.text(&reply.text);
+        writer.text(reply);
     }
     for (position, call) in reply.calls.iter().enumerate() {
         let start = json!({"type": "tool_use", "id": facts.part_id("toolu_", position), "name": call.name, "input": {}});
         writer.open(&start);
         // A first empty fragment is what the real stream sends.
         writer.delta("{\"type\":\"input_json_delta\",\"partial_json\":\"\"}", call.tokens());
-        for fragment in fragments(&call.arguments.to_string(), FRAGMENT) {
+        for fragment in fragments(&call.written(), FRAGMENT) {
             writer.delta(&json!({"type": "input_json_delta", "partial_json": fragment}).to_string(), 0);
         }
         writer.close();
@@ -37,13 +42,14 @@ pub(crate) fn events(thinks: Option<Shown>, reply: &Reply, facts: &Facts<'_>) ->
     (writer.events, odd_events(facts))
 }
 
-/// An event that breaks off, and one that reports an overload.
+/// An event that breaks off, one that reports an overload, and one that nobody knows.
 fn odd_events(facts: &Facts<'_>) -> OddEvents {
     let error = super::error(&Refusal::scripted(529, facts.behaviour), &facts.id("req_"));
     OddEvents {
         broken: Bytes::from_static(
             b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"ind\n\n",
         ),
+        unknown: Bytes::from_static(b"event: simulated_unknown\ndata: {\"type\":\"simulated_unknown\"}\n\n"),
         error: Bytes::from(format!("event: error\ndata: {}\n\n", String::from_utf8_lossy(&error))),
     }
 }
@@ -63,8 +69,7 @@ impl Writer {
             "id": facts.id("msg_"), "type": "message", "role": "assistant", "model": facts.model, "content": [],
             "stop_reason": null, "stop_sequence": null,
         });
-        if let (false, Some(members)) = (Behaviour::is_on(facts.behaviour.no_usage), message.as_object_mut())
-        {
+        if let (true, Some(members)) = (facts.reports_usage(), message.as_object_mut()) {
             members.insert("usage".to_owned(), usage(&reply.billed, reply.billed.output.min(1)));
         }
         let start = json!({"type": "message_start", "message": message});
@@ -81,9 +86,12 @@ impl Writer {
         self.close();
     }
 
-    fn text(&mut self, text: &str) {
+    fn text(&mut self, reply: &Reply) {
         self.open(&json!({"type": "text", "text": ""}));
-        for word in text.split_inclusive(' ') {
+        if reply.cites {
+            self.delta(&json!({"type": "citations_delta", "citation": citation()}).to_string(), 0);
+        }
+        for word in reply.text.split_inclusive(' ') {
             self.delta(&format!("{{\"type\":\"text_delta\",\"text\":{}}}", Value::from(word)), 1);
         }
         self.close();
@@ -109,7 +117,7 @@ impl Writer {
         let (reason, sequence) = stop(&reply.finish, facts.behaviour);
         let mut data =
             json!({"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": sequence}});
-        if let (false, Some(members)) = (Behaviour::is_on(facts.behaviour.no_usage), data.as_object_mut()) {
+        if let (true, Some(members)) = (facts.reports_usage(), data.as_object_mut()) {
             members.insert("usage".to_owned(), usage(&reply.billed, reply.billed.output));
         }
         self.push("message_delta", &data.to_string(), 0);

@@ -1,20 +1,21 @@
-//! `POST /v1/chat/completions`: what is read, what is refused, and the whole answer. The stream is next door.
-
-use std::sync::LazyLock;
+//! `POST /v1/chat/completions`: what is read and what is refused. The whole answer and the stream are next door.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::answer::{Content, Facts, Made, Refusal};
-use crate::behaviour::Behaviour;
+use crate::answer::{Arrived, Content, Facts, Made, Parsed, Question, Refusal, SSE};
 use crate::ledger::Billed;
-use crate::openai::chat_stream;
-use crate::reply::{self, Ask, Choice, Finish, Reply, Tool, tokens_of};
+use crate::openai::{azure, chat_answer, chat_stream};
+use crate::reply::{self, Ask, Choice, Finish, Tool, tokens_of};
 
 /// What the answer depends on; everything else in the request is accepted and ignored.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ChatRequest {
-    pub(crate) model: String,
+    #[serde(default)]
+    model: String,
+    /// Azure's answers say more.
+    #[serde(skip)]
+    pub(crate) is_azure: bool,
     messages: Vec<Message>,
     #[serde(default)]
     pub(crate) stream: Option<bool>,
@@ -29,6 +30,8 @@ pub(crate) struct ChatRequest {
     response_format: Option<Value>,
     reasoning_effort: Option<String>,
     temperature: Option<f64>,
+    logprobs: Option<bool>,
+    top_logprobs: Option<usize>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -92,16 +95,32 @@ const REASONING_TOKENS: u64 = 16;
 const MESSAGE_TOKENS: u64 = 4;
 
 impl ChatRequest {
-    /// Reads a body, refusing what OpenAI refuses.
-    pub(crate) fn parse(body: &[u8]) -> Result<Self, Refusal> {
-        let request: Self = serde_json::from_slice(body).map_err(|error| {
-            Refusal::new(400, format!("We could not parse the JSON body of your request: {error}"))
-        })?;
+    /// Reads a call of `POST /v1/chat/completions`, refusing what OpenAI refuses.
+    pub(crate) fn read(arrived: &Arrived<'_>) -> Parsed {
+        let request: Self = super::body(arrived)?;
         request.check()?;
-        Ok(request)
+        Ok(Box::new(request))
+    }
+
+    /// Reads a call of an Azure deployment, whose name stands for the model.
+    pub(crate) fn read_deployment(arrived: &Arrived<'_>) -> Parsed {
+        azure::check(arrived)?;
+        let request: Self = super::body(arrived)?;
+        let request = Self { model: arrived.name.to_owned(), is_azure: true, ..request };
+        request.check()?;
+        Ok(Box::new(request))
     }
 
     fn check(&self) -> Result<(), Refusal> {
+        super::check_model(&self.model)?;
+        if self.top_logprobs.is_some() && self.logprobs != Some(true) {
+            let message = "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.";
+            return Err(Refusal::invalid("top_logprobs", message));
+        }
+        if self.top_logprobs.is_some_and(|count| count > 20) {
+            let message = "Invalid value for 'top_logprobs': must be less than or equal to 20.";
+            return Err(Refusal::invalid("top_logprobs", message));
+        }
         if self.messages.is_empty() {
             return Err(Refusal::invalid(
                 "messages",
@@ -155,23 +174,12 @@ impl ChatRequest {
         self.stream_options.as_ref().and_then(|options| options.include_usage) == Some(true)
     }
 
-    /// The answer.
-    pub(crate) fn answer(&self, facts: &Facts<'_>) -> Made {
-        let stops: &[String] = match &self.stop {
+    fn stops(&self) -> &[String] {
+        match &self.stop {
             Some(Stop::One(stop)) => std::slice::from_ref(stop),
             Some(Stop::Many(stops)) => stops,
             None => &[],
-        };
-        let reply = reply::reply(&self.ask(stops), facts.behaviour);
-        let choices = self.n.unwrap_or(1);
-        let billed = for_choices(&reply.billed, choices);
-        let content = if self.stream == Some(true) {
-            let (events, odd) = chat_stream::events(self, &reply, choices, facts, &billed);
-            Content::Stream(events, odd)
-        } else {
-            Content::Whole(whole(&reply, choices, facts, &billed).to_string().into())
-        };
-        Made { content, billed }
+        }
     }
 
     fn ask<'a>(&'a self, stops: &'a [String]) -> Ask<'a> {
@@ -193,6 +201,9 @@ impl ChatRequest {
             stops,
             schema: self.schema(),
             reasoning_tokens: if is_reasoning { REASONING_TOKENS } else { 0 },
+            thinks: false,
+            logprobs: self.logprobs.filter(|asked| *asked).map(|_| self.top_logprobs.unwrap_or(0)),
+            cites: false,
         }
     }
 
@@ -204,7 +215,7 @@ impl ChatRequest {
         let format = self.response_format.as_ref()?;
         match format.get("type").and_then(Value::as_str) {
             Some("json_schema") => format.pointer("/json_schema/schema"),
-            Some("json_object") => Some(&ANY_OBJECT),
+            Some("json_object") => Some(&reply::ANY_OBJECT),
             _ => None,
         }
     }
@@ -218,9 +229,6 @@ impl ChatRequest {
         messages + tools
     }
 }
-
-/// `{"type": "json_object"}` names no schema: any object will do.
-static ANY_OBJECT: LazyLock<Value> = LazyLock::new(|| json!({"properties": {"answer": {"type": "string"}}}));
 
 impl Message {
     fn text(&self) -> String {
@@ -246,6 +254,26 @@ impl Part {
     fn tokens(&self) -> u64 {
         let image = if self.r#type == "image_url" { IMAGE_TOKENS } else { 0 };
         image + self.text.as_deref().map_or(0, tokens_of)
+    }
+}
+
+impl Question for ChatRequest {
+    fn model(&self) -> &str {
+        &self.model
+    }
+
+    fn answer(&self, facts: &Facts<'_>) -> Result<Made, Refusal> {
+        let reply = reply::reply(&self.ask(self.stops()), facts.behaviour);
+        if self.is_azure && reply.finish == Finish::Refused {
+            return Err(azure::filtered());
+        }
+        let choices = if reply.is_empty { 0 } else { self.n.unwrap_or(1) };
+        let billed = for_choices(&reply.billed, choices.max(1));
+        if self.stream == Some(true) {
+            let (events, odd) = chat_stream::events(self, &reply, choices, facts, &billed);
+            return Ok(Made { content: Content::Stream(events, odd, SSE), billed });
+        }
+        Ok(Made::json(&chat_answer::whole(self, &reply, choices, facts, &billed), billed))
     }
 }
 
@@ -276,60 +304,4 @@ fn choice(choice: Option<&Value>) -> Choice {
 fn for_choices(billed: &Billed, choices: u32) -> Billed {
     let times = u64::from(choices);
     Billed { output: billed.output * times, reasoning: billed.reasoning * times, ..*billed }
-}
-
-/// The finish reason, unless one is scripted.
-pub(crate) fn finish_reason<'a>(finish: &Finish, behaviour: &'a Behaviour) -> &'a str {
-    match (&behaviour.stop_reason, finish) {
-        (Some(reason), _) => reason,
-        (None, Finish::Stop | Finish::StopSequence(_)) => "stop",
-        (None, Finish::Length) => "length",
-        (None, Finish::ToolCalls) => "tool_calls",
-    }
-}
-
-/// The usage object.
-pub(crate) fn usage(billed: &Billed) -> Value {
-    json!({
-        "prompt_tokens": billed.input,
-        "completion_tokens": billed.output,
-        "total_tokens": billed.input + billed.output,
-        "prompt_tokens_details": {"cached_tokens": billed.cached, "audio_tokens": 0},
-        "completion_tokens_details": {
-            "reasoning_tokens": billed.reasoning, "audio_tokens": 0,
-            "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0,
-        },
-    })
-}
-
-fn whole(reply: &Reply, choices: u32, facts: &Facts<'_>, billed: &Billed) -> Value {
-    let reason = finish_reason(&reply.finish, facts.behaviour);
-    let choices: Vec<Value> = (0..choices)
-        .map(|index| json!({"index": index, "message": message(reply, facts), "logprobs": null, "finish_reason": reason}))
-        .collect();
-    let mut answer = json!({
-        "id": facts.id("chatcmpl-"),
-        "object": "chat.completion",
-        "created": facts.unix_seconds,
-        "model": facts.model,
-        "choices": choices,
-        "service_tier": "default",
-        "system_fingerprint": "fp_simulated",
-    });
-    if let (false, Some(members)) = (Behaviour::is_on(facts.behaviour.no_usage), answer.as_object_mut()) {
-        members.insert("usage".to_owned(), usage(billed));
-    }
-    answer
-}
-
-fn message(reply: &Reply, facts: &Facts<'_>) -> Value {
-    if reply.calls.is_empty() {
-        return json!({"role": "assistant", "content": reply.text, "refusal": null, "annotations": []});
-    }
-    let calls = reply.calls.iter().enumerate().map(|(index, call)| {
-        let function = json!({"name": call.name, "arguments": call.arguments.to_string()});
-        json!({"id": facts.part_id("call_", index), "type": "function", "function": function})
-    });
-    let calls: Vec<Value> = calls.collect();
-    json!({"role": "assistant", "content": null, "tool_calls": calls, "refusal": null, "annotations": []})
 }

@@ -7,16 +7,17 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::answer::{Content, Facts, Made, Refusal};
-use crate::behaviour::Behaviour;
+use crate::answer::{Arrived, Facts, Made, Parsed, Question, Refusal};
+use crate::openai::azure;
 use crate::reply::{input, tokens_of};
 
 /// Short, because nobody compares these with a real model's.
-const DIMENSIONS: u16 = 64;
+pub(crate) const DIMENSIONS: u16 = 64;
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct EmbeddingsRequest {
-    pub(crate) model: String,
+    #[serde(default)]
+    model: String,
     input: Input,
     encoding_format: Option<Encoding>,
     dimensions: Option<u16>,
@@ -40,10 +41,21 @@ enum Input {
 }
 
 impl EmbeddingsRequest {
-    pub(crate) fn parse(body: &[u8]) -> Result<Self, Refusal> {
-        let request: Self = serde_json::from_slice(body).map_err(|error| {
-            Refusal::new(400, format!("We could not parse the JSON body of your request: {error}"))
-        })?;
+    /// Reads a call of `POST /v1/embeddings`, refusing what OpenAI refuses.
+    pub(crate) fn read(arrived: &Arrived<'_>) -> Parsed {
+        Ok(Box::new(super::body::<Self>(arrived)?.checked()?))
+    }
+
+    /// Reads a call of an Azure deployment, whose name stands for the model.
+    pub(crate) fn read_deployment(arrived: &Arrived<'_>) -> Parsed {
+        azure::check(arrived)?;
+        let request: Self = super::body(arrived)?;
+        Ok(Box::new(Self { model: arrived.name.to_owned(), ..request }.checked()?))
+    }
+
+    fn checked(self) -> Result<Self, Refusal> {
+        let request = self;
+        super::check_model(&request.model)?;
         if request.dimensions == Some(0) {
             return Err(Refusal::invalid(
                 "dimensions",
@@ -54,25 +66,6 @@ impl EmbeddingsRequest {
             return Err(Refusal::invalid("input", "Invalid 'input': expected at least one text."));
         }
         Ok(request)
-    }
-
-    pub(crate) fn answer(&self, facts: &Facts<'_>) -> Made {
-        let dimensions = self.dimensions.unwrap_or(DIMENSIONS);
-        let billed = input(self.tokens(), facts.behaviour);
-        let data: Vec<Value> = self
-            .seeds()
-            .into_iter()
-            .enumerate()
-            .map(|(index, seed)| json!({"object": "embedding", "index": index, "embedding": self.encode(&vector(seed, dimensions))}))
-            .collect();
-        let mut answer = json!({"object": "list", "data": data, "model": facts.model});
-        if let (false, Some(members)) = (Behaviour::is_on(facts.behaviour.no_usage), answer.as_object_mut()) {
-            members.insert(
-                "usage".to_owned(),
-                json!({"prompt_tokens": billed.input, "total_tokens": billed.input}),
-            );
-        }
-        Made { content: Content::Whole(answer.to_string().into()), billed }
     }
 
     fn seeds(&self) -> Vec<u64> {
@@ -105,14 +98,40 @@ impl EmbeddingsRequest {
     }
 }
 
-fn seed(text: impl Hash) -> u64 {
+impl Question for EmbeddingsRequest {
+    fn model(&self) -> &str {
+        &self.model
+    }
+
+    fn answer(&self, facts: &Facts<'_>) -> Result<Made, Refusal> {
+        let dimensions = self.dimensions.unwrap_or(DIMENSIONS);
+        let billed = input(self.tokens(), facts.behaviour);
+        let data: Vec<Value> = self
+            .seeds()
+            .into_iter()
+            .enumerate()
+            .map(|(index, seed)| json!({"object": "embedding", "index": index, "embedding": self.encode(&vector(seed, dimensions))}))
+            .collect();
+        let mut answer = json!({"object": "list", "data": data, "model": facts.model});
+        if let (true, Some(members)) = (facts.reports_usage(), answer.as_object_mut()) {
+            members.insert(
+                "usage".to_owned(),
+                json!({"prompt_tokens": billed.input, "total_tokens": billed.input}),
+            );
+        }
+        Ok(Made::json(&answer, billed))
+    }
+}
+
+/// What a vector depends on.
+pub(crate) fn seed(text: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     hasher.finish()
 }
 
 /// A point on the unit sphere.
-fn vector(seed: u64, dimensions: u16) -> Vec<f32> {
+pub(crate) fn vector(seed: u64, dimensions: u16) -> Vec<f32> {
     let mut state = seed;
     let mut next = || {
         // Splitmix64: every bit of the seed reaches every value.

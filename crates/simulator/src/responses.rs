@@ -1,0 +1,3 @@
+//! x
+use crate::routes::Route;
+pub(crate) const ROUTES: &[Route] = &[];
