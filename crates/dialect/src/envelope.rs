@@ -4,6 +4,8 @@
 //! A field that decides something and comes twice is refused: the provider might obey the other one. So is one in another
 //! case, which some servers take for the same.
 
+mod gemini;
+
 use std::borrow::Cow;
 
 use crate::{
@@ -57,6 +59,10 @@ pub(crate) struct Places {
     pub(crate) unstored: bool,
     /// Some id of a tool call carries the seal of another dialect.
     pub(crate) sealed_ids: bool,
+    /// The names of models inside a Gemini body, quotes included: they must be that of the path.
+    pub(crate) inner_models: Vec<Span>,
+    /// One text to embed, not a batch of them.
+    pub(crate) embeds_one: bool,
 }
 
 /// The fields that are read; each has a bit, so that a second one is seen.
@@ -117,6 +123,7 @@ fn needed(dialect: Dialect, operation: Operation) -> Option<&'static str> {
             Dialect::OpenAi | Dialect::Anthropic | Dialect::Cohere,
         ) => Some("messages"),
         (Operation::Embeddings, Dialect::OpenAi) => Some("input"),
+        (Operation::Chat, Dialect::Gemini) => Some("contents"),
         _ => None,
     }
 }
@@ -149,10 +156,14 @@ impl Reader<'_> {
     }
 
     fn has_seen(&self, name: &str) -> bool {
-        FIELDS.iter().zip(0..).any(|(field, bit)| *field == name && self.seen >> bit & 1 == 1)
+        let fields = if self.dialect == Dialect::Gemini { &gemini::FIELDS[..] } else { &FIELDS[..] };
+        fields.iter().zip(0..).any(|(field, bit)| *field == name && self.seen >> bit & 1 == 1)
     }
 
     fn field(&mut self, key: Text) -> Result<(), Fault> {
+        if self.dialect == Dialect::Gemini {
+            return self.gemini_field(key);
+        }
         let name = self.scanner.name(key);
         let Some((field, bit)) =
             FIELDS.iter().zip(0_u32..).find(|(field, _)| field.as_bytes() == name.as_ref())
@@ -357,6 +368,10 @@ impl Reader<'_> {
                 let id = self.scanner.bytes(text.span());
                 self.envelope.places.sealed_ids |= id.len() > LEAST_SEALED && is_sealed(id);
             }
+            Holds::Seal => {
+                self.envelope.places.unsigned_thinking |= gemini::is_foreign(self.scanner.bytes(text.span()))
+            }
+            Holds::Media => self.count_media(text),
             Holds::Nothing => {}
         }
     }
@@ -374,6 +389,8 @@ enum Holds {
     Signature,
     Encrypted,
     Id,
+    Seal,
+    Media,
     Nothing,
 }
 
@@ -383,6 +400,9 @@ impl Holds {
             b"type" => Self::Kind,
             b"url" | b"image_url" => Self::Url,
             b"signature" => Self::Signature,
+            b"thoughtSignature" | b"thought_signature" => Self::Seal,
+            b"mimeType" | b"mime_type" => Self::Media,
+            b"fileUri" | b"file_uri" | b"taskType" => Self::Nothing,
             b"id" | b"tool_call_id" | b"tool_use_id" | b"call_id" => Self::Id,
             b"encrypted_content" => Self::Encrypted,
             b"role" | b"data" | b"file_data" | b"file_id" | b"media_type" | b"encrypted_index" | b"ttl"

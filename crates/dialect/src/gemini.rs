@@ -1,15 +1,18 @@
-//! Gemini, to and from the canonical form. It must not know the other dialects.
-
-use crate::Fault;
+//! Gemini, to and from the canonical form: the Gemini API, and Vertex AI's Gemini models. It must not know the other dialects.
+//!
+//! Fields are known in camel case and in snake case. The model and whether the answer is streamed stand in the path, not in the
+//! body. Ids of tool calls are optional here: a call without one gets a name by its place, and a result without one belongs
+//! to the first open call of its name.
 
 pub(crate) mod answer;
+pub(crate) mod cited;
 pub(crate) mod emit;
 pub(crate) mod error;
+pub(crate) mod models;
+pub(crate) mod odds;
+pub(crate) mod parts;
+pub(crate) mod probe;
 pub(crate) mod request;
 pub(crate) mod stream;
+pub(crate) mod usage;
 pub(crate) mod write;
-
-/// What is refused because this dialect is not translated.
-fn untranslated() -> Fault {
-    Fault::unsupported("Gemini cannot be translated yet")
-}

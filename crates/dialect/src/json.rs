@@ -98,6 +98,21 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Gives every field its name in camel case: some dialects know two names for each.
+    pub(crate) fn camel(mut self) -> Result<Self, Fault> {
+        for at in 0..self.fields.len() {
+            let Some(camel) = self.fields.get(at).and_then(|(name, _)| camel_case(name)) else { continue };
+            if self.fields.iter().any(|(known, _)| *known == camel) {
+                let place = self.place_of(&camel);
+                return Err(Fault::invalid(format!("`{place}` is given twice, under two names")).at(place));
+            }
+            if let Some((name, _)) = self.fields.get_mut(at) {
+                *name = Cow::Owned(camel);
+            }
+        }
+        Ok(self)
+    }
+
     /// The place of a field, for faults.
     pub(crate) fn place_of(&self, name: &str) -> String {
         if self.place.is_empty() { name.to_owned() } else { format!("{}.{name}", self.place) }
@@ -160,6 +175,22 @@ impl<'a> Object<'a> {
         let place = self.place_of(name);
         Fault::invalid(format!("`{place}` must be {what}")).at(place)
     }
+}
+
+/// A name in camel case; nothing when it is so already.
+fn camel_case(name: &str) -> Option<String> {
+    let rest = name.trim_start_matches('_');
+    if !rest.contains('_') {
+        return None;
+    }
+    let mut words = rest.split('_');
+    let mut camel = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let mut letters = word.chars();
+        camel.extend(letters.next().map(|letter| letter.to_ascii_uppercase()));
+        camel.push_str(letters.as_str());
+    }
+    Some(camel)
 }
 
 /// Whether a raw value is a text.

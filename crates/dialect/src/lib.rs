@@ -33,6 +33,7 @@ mod quirks;
 mod relay;
 mod responses;
 mod scan;
+mod schema;
 mod signature;
 mod sse;
 mod stop;

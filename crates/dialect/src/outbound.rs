@@ -84,9 +84,18 @@ pub(crate) type Edit = (Span, String);
 fn edits(call: &Call, target: &TargetShape<'_>) -> Vec<Edit> {
     let places = &call.envelope.places;
     let mut edits = Vec::new();
-    if call.envelope.model != target.model {
+    let names_model = places.model.end > 0;
+    if names_model && call.envelope.model != target.model {
         edits.push((places.model, quoted(target.model)));
     }
+    // Inside a Gemini body the model stands with its path, which differs with the platform.
+    let path = if matches!(target.platform, Platform::Vertex { .. }) {
+        "publishers/google/models/"
+    } else {
+        "models/"
+    };
+    let inner = quoted(&format!("{path}{}", target.model));
+    edits.extend(places.inner_models.iter().map(|span| (*span, inner.clone())));
     let is_openai_chat = call.dialect == Dialect::OpenAi && call.operation == Operation::Chat;
     let asks = target.quirks.is_none_or(|quirks| quirks.stream_usage == StreamUsage::Option);
     if is_openai_chat && call.envelope.stream && !call.envelope.wants_usage && asks {

@@ -48,7 +48,8 @@ pub fn relay_answer(call: &Call, upstream: impl Into<Wire>, body: Bytes) -> Resu
         Dialect::OpenAi => Some(openai_summary(call, &body)?),
         Dialect::Anthropic => Some(anthropic_summary(call, &body)?),
         Dialect::Responses => Some(responses_summary(call, &body)?),
-        Dialect::Gemini | Dialect::Bedrock | Dialect::Cohere => None,
+        Dialect::Gemini => Some(gemini_summary(&body)?),
+        Dialect::Bedrock | Dialect::Cohere => None,
     };
     if let Some(summary) = known.clone()
         && call.dialect == upstream
@@ -186,6 +187,28 @@ fn responses_summary(call: &Call, body: &[u8]) -> Result<Summary, Fault> {
             .filter(|_| response.stored != Some(false))
             .and_then(|id| object_id(call, Some(&id))),
         ..Summary::default()
+    })
+}
+
+fn gemini_summary(body: &[u8]) -> Result<Summary, Fault> {
+    let probe = gemini::probe::probe(body).map_err(garbage)?;
+    if probe.is_error {
+        return Err(decode_in_band(body));
+    }
+    if probe.candidates == 0 && probe.blocked.is_none() && !probe.has_data {
+        return Err(Fault::bad_answer("invalid_answer", "the provider's answer has no content"));
+    }
+    let stop = stop(Dialect::Gemini, probe.finish.as_deref())?;
+    let blocked = probe.blocked.map(|_| StopReason::Refusal);
+    Ok(Summary {
+        usage: probe.usage,
+        stop: blocked.or(stop).map(|stop| stop.with_tools(probe.calls_tools)),
+        output_chars: probe.chars,
+        upstream_model: probe.model.map(Cow::into_owned),
+        complete: true,
+        service_tier: probe.tier.map(Cow::into_owned),
+        unknown: 0,
+        object_id: None,
     })
 }
 

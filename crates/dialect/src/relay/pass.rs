@@ -8,7 +8,7 @@ use super::{Framing, cut, failed, framed::Framed};
 use crate::{
     Call, Dialect, Fault, StopReason, Summary, anthropic,
     fault::{decode_in_band, garbage},
-    openai, responses, sse,
+    gemini, openai, responses, sse,
     whole::object_id,
 };
 
@@ -27,6 +27,7 @@ pub(super) struct Pass {
     pub(super) sequence: u64,
     /// A later call may name the answer.
     is_kept: bool,
+    calls_tools: bool,
 }
 
 /// What the caller gets for a record.
@@ -44,10 +45,11 @@ impl Pass {
             records: Framed::new(framing),
             summary: Summary::default(),
             swallows_usage: call.dialect == Dialect::OpenAi && !call.envelope.wants_usage,
-            choices: call.envelope.n,
+            choices: call.envelope.n.max(1),
             ended: 0,
             sequence: 0,
             is_kept: object_id(call, Some("id")).is_some(),
+            calls_tools: false,
         }
     }
 
@@ -106,7 +108,8 @@ impl Pass {
             Dialect::Responses => self.take_responses(&data),
             Dialect::OpenAi => self.take_openai(&data),
             Dialect::Anthropic => self.take_anthropic(&data, record.event.is_empty()),
-            Dialect::Gemini | Dialect::Bedrock | Dialect::Cohere => {
+            Dialect::Gemini => self.take_gemini(&data),
+            Dialect::Bedrock | Dialect::Cohere => {
                 Err(Fault::unsupported("streams of this dialect do not pass through yet"))
             }
         }
@@ -169,6 +172,24 @@ impl Pass {
         let verdict = if is_nameless { named(&probe.kind, data) } else { Verdict::Pass };
         self.learn(probe.usage, (probe.id, probe.model), probe.chars);
         Ok(verdict)
+    }
+
+    fn take_gemini(&mut self, data: &[u8]) -> Result<Verdict, Fault> {
+        let probe = gemini::probe::probe(data).map_err(garbage)?;
+        if probe.is_error {
+            return Err(decode_in_band(data));
+        }
+        self.calls_tools |= probe.calls_tools;
+        self.stop(probe.finish.as_deref())?;
+        if probe.blocked.is_some() {
+            self.summary.stop = Some(StopReason::Refusal);
+        }
+        self.summary.stop = self.summary.stop.map(|stop| stop.with_tools(self.calls_tools));
+        self.ended = self.ended.saturating_add(probe.finished);
+        self.summary.complete |= probe.blocked.is_some() || self.ended >= self.choices;
+        self.summary.service_tier = probe.tier.map(Cow::into_owned).or(self.summary.service_tier.take());
+        self.learn(probe.usage, (probe.model, None), probe.chars);
+        Ok(Verdict::Pass)
     }
 
     fn stop(&mut self, word: Option<&str>) -> Result<(), Fault> {

@@ -28,7 +28,7 @@ fn decoder(dialect: Dialect, call: &Call) -> Box<dyn Decode> {
         Dialect::OpenAi => Box::new(openai::stream::Decoder::default()),
         Dialect::Responses => Box::new(responses::stream::Decoder::default()),
         Dialect::Anthropic => Box::new(anthropic::stream::Decoder::default()),
-        Dialect::Gemini => Box::new(gemini::stream::Decoder::default()),
+        Dialect::Gemini => Box::new(gemini::stream::Decoder::new(call.envelope.n)),
         Dialect::Bedrock => Box::new(bedrock::stream::Decoder::new(call)),
         Dialect::Cohere => Box::new(cohere::stream::Decoder::default()),
     }
