@@ -22,6 +22,8 @@ pub(crate) enum Loss {
     Meaning,
     /// A promise about where or how data is kept: never dropped.
     Duty,
+    /// What the call is about, kept by another provider: never dropped.
+    Kept,
 }
 
 /// The account of one translation.
@@ -89,6 +91,11 @@ impl Losses {
                 Loss::Meaning => self.refuse(&place, "there is no word for it")?,
                 Loss::Duty => {
                     return Err(Fault::no_word(self.target, &place, "it is a promise that would be broken"));
+                }
+                Loss::Kept => {
+                    let why =
+                        "what it names is kept by the provider that made it; send the whole conversation";
+                    return Err(Fault::no_word(self.target, &place, why));
                 }
             }
         }

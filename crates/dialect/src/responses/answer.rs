@@ -81,7 +81,7 @@ fn leave(part: &mut Part) {
     part.extra.clear();
 }
 
-/// The odds of the tokens of all texts, as OpenAI chat tells them.
+/// The odds of the tokens of all texts, as OpenAI chat tells them: an object with all of them.
 fn logprobs(parts: &[Part]) -> Option<Json> {
     let lists = parts.iter().flat_map(|part| &part.extra).filter(|(name, _)| name == "logprobs");
     let inner = |(_, list): &(String, Json)| {
@@ -92,7 +92,13 @@ fn logprobs(parts: &[Part]) -> Option<Json> {
     if tokens.is_empty() {
         return None;
     }
-    Json::parse(&format!("[{}]", tokens.join(","))).ok()
+    Json::parse(&format!(r#"{{"content":[{}],"refusal":null}}"#, tokens.join(","))).ok()
+}
+
+/// The odds of tokens as a list.
+fn tokens(logprobs: &Json) -> Option<Json> {
+    let mut object: Object<'_> = serde_json::from_str(logprobs.text()).ok()?;
+    object.take("content").map(Json::new)
 }
 
 /// Writes a body for the caller of `call`.
@@ -102,7 +108,8 @@ pub(crate) fn encode(answer: &Answer, call: &Call) -> Result<Vec<u8>, Fault> {
     let stop = answer.first().map_or(StopReason::End, |choice| choice.stop);
     let native = answer.first().and_then(|choice| choice.native_stop.as_deref());
     let refuses = parts.iter().any(|part| matches!(part.body, PartBody::Refusal(_)));
-    let items = output::items(&answer.id, parts, answer.first().and_then(|choice| choice.logprobs.as_ref()));
+    let odds = answer.first().and_then(|choice| choice.logprobs.as_ref()).and_then(tokens);
+    let items = output::items(&answer.id, parts, odds.as_ref());
     let head = echo::Head {
         id: &answer.id,
         model: &answer.model,

@@ -53,6 +53,8 @@ enum Last {
 pub(crate) struct Turns {
     pub(crate) messages: Vec<Message>,
     last: Last,
+    /// The ids of calls that are no calls of functions.
+    others: Vec<String>,
 }
 
 impl Turns {
@@ -92,6 +94,11 @@ impl Turns {
                 self.model(Part { extra: item.rest(), ..Part::from(body) }, false);
                 Ok(())
             }
+            // The answer to a call of another kind is of that kind.
+            "function_call_output" if self.answers_other(&item) => {
+                self.opaque(kind, value, None);
+                Ok(())
+            }
             "function_call_output" => {
                 let id = item.need_string("call_id")?;
                 let content = content::take(&mut item, "output")?;
@@ -105,19 +112,28 @@ impl Turns {
                 Ok(())
             }
             _ => {
-                let is_ours =
-                    kind.ends_with("_output") || kind.ends_with("_response") || kind == "additional_tools";
-                let part = Part {
-                    extra: vec![(ITEM.to_owned(), mark())],
-                    ..Part::from(PartBody::Opaque { kind, value: Json::new(value) })
-                };
-                if is_ours {
-                    self.push(Role::User, vec![part], Extra::new());
-                } else {
-                    self.model(part, false);
-                }
+                self.opaque(kind, value, item.peek_as("call_id"));
                 Ok(())
             }
+        }
+    }
+
+    fn answers_other(&self, item: &Object<'_>) -> bool {
+        item.peek_as::<String>("call_id").is_some_and(|id| self.others.contains(&id))
+    }
+
+    /// Takes an item that only this dialect knows.
+    fn opaque(&mut self, kind: String, value: &RawValue, call: Option<String>) {
+        self.others.extend(call);
+        let is_ours = kind.ends_with("_output") || kind.ends_with("_response") || kind == "additional_tools";
+        let part = Part {
+            extra: vec![(ITEM.to_owned(), mark())],
+            ..Part::from(PartBody::Opaque { kind, value: Json::new(value) })
+        };
+        if is_ours {
+            self.push(Role::User, vec![part], Extra::new());
+        } else {
+            self.model(part, false);
         }
     }
 

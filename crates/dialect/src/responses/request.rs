@@ -80,6 +80,7 @@ pub(crate) fn loss(name: &str, value: &str) -> Loss {
         "include" if is_covered(value) => Loss::Nothing,
         "stream_options" | "defer_loading" | "async" | "allowed_callers" if is_usual(value) => Loss::Nothing,
         "caller" if value.contains(r#""direct""#) => Loss::Nothing,
+        "previous_response_id" | "conversation" | "prompt" => Loss::Kept,
         // Without tools of the provider there is nothing to limit.
         "max_tool_calls" => Loss::Nothing,
         "store"

@@ -1,0 +1,105 @@
+//! What a call says, whatever dialect it was written in.
+
+use frontdoor_dialect::{Part, PartBody, Request, Role, Source, ToolBody};
+use serde_json::Value;
+
+/// What a call says, whoever says it: the lines of the conversation, and the tools.
+pub(crate) fn essence(request: &Request) -> Vec<String> {
+    let mut system = String::new();
+    let mut lines: Vec<String> = Vec::new();
+    for message in &request.messages {
+        let mut said = String::new();
+        let mut rest = Vec::new();
+        for part in &message.parts {
+            describe(part, &mut said, &mut rest);
+        }
+        match message.role {
+            Role::System | Role::Developer => {
+                system += &said;
+                continue;
+            }
+            Role::User => lines.append(&mut rest),
+            Role::Assistant => {}
+        }
+        if !said.is_empty() {
+            lines.push(format!("{:?}: {said}", message.role));
+        }
+        lines.append(&mut rest);
+    }
+    lines.insert(0, system);
+    rename(&mut lines);
+    for tool in &request.tools {
+        if let ToolBody::Function { name, description, parameters, .. } = &tool.body {
+            let parameters =
+                parameters.as_ref().map(|json| serde_json::from_str::<Value>(json.text()).unwrap());
+            lines.push(format!("tool {name} {description:?} {parameters:?}"));
+        }
+    }
+    let has_functions = request.tools.iter().any(|tool| matches!(tool.body, ToolBody::Function { .. }));
+    lines.push(format!("{:?} {:?} {:?}", request.stop, request.stream, request.user));
+    lines.extend(request.tool_choice.as_ref().filter(|_| has_functions).map(|choice| format!("{choice:?}")));
+    joined(lines)
+}
+
+fn describe(part: &Part, said: &mut String, rest: &mut Vec<String>) {
+    match &part.body {
+        PartBody::Text(text) | PartBody::Document { source: Source::Text(text), .. } if !is_ours(text) => {
+            *said += text
+        }
+        PartBody::ToolCall { id, name, arguments } => {
+            let arguments: Value = serde_json::from_str(arguments).unwrap_or_default();
+            rest.push(format!("call {id}\n{name} {arguments}"));
+        }
+        PartBody::ToolResult { id, content, .. } => {
+            let (mut text, mut shown) = (String::new(), Vec::new());
+            for part in content {
+                describe(part, &mut text, &mut shown);
+            }
+            rest.push(format!("result {id}\n{text}"));
+            rest.append(&mut shown);
+        }
+        // Left out where it is allowed to: nobody else has the file, or fetches documents.
+        PartBody::Image { source: Source::File(_), .. }
+        | PartBody::Document { source: Source::File(_) | Source::Url(_), .. } => {}
+        PartBody::Image { source, .. } | PartBody::Document { source, .. } => {
+            rest.push(format!("shown {source:?}"))
+        }
+        _ => {}
+    }
+}
+
+/// What a translation says about where it put an image.
+fn is_ours(text: &str) -> bool {
+    text.starts_with("Shown by the tool call") || text == "The result is shown in the next message."
+}
+
+/// Neighbouring lines of one speaker are one; pictures stand apart.
+fn joined(lines: Vec<String>) -> Vec<String> {
+    let (shown, lines): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.starts_with("shown"));
+    let mut joined: Vec<String> = Vec::new();
+    for line in lines {
+        let speaker = line.split(": ").next().filter(|speaker| ["User", "Assistant"].contains(speaker));
+        match (joined.last_mut(), speaker) {
+            (Some(last), Some(speaker)) if last.starts_with(&format!("{speaker}: ")) => {
+                *last += line.strip_prefix(&format!("{speaker}: ")).unwrap();
+            }
+            _ => joined.push(line),
+        }
+    }
+    joined.extend(shown);
+    joined
+}
+
+/// Ids of calls by the order of their first mention: what they are called does not matter.
+fn rename(lines: &mut [String]) {
+    let mut ids: Vec<String> = Vec::new();
+    for line in lines {
+        let Some((head, said)) = line.split_once('\n') else { continue };
+        let Some((what @ ("call" | "result"), id)) = head.split_once(' ') else { continue };
+        let place = ids.iter().position(|known| known == id).unwrap_or_else(|| {
+            ids.push(id.to_owned());
+            ids.len() - 1
+        });
+        *line = format!("{what} {place} {said}");
+    }
+}
