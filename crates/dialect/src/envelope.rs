@@ -9,7 +9,7 @@ mod gemini;
 use std::borrow::Cow;
 
 use crate::{
-    Asked, Dialect, Fault, Operation,
+    Asked, Dialect, Fault, Operation, multipart,
     scan::{ScanError, Scanner, Span, Text, Token},
     signature::is_sealed,
 };
@@ -44,6 +44,8 @@ pub struct Envelope {
 pub(crate) struct Places {
     /// The value of `model`, quotes included.
     pub(crate) model: Span,
+    /// The body is a form and no JSON.
+    pub(crate) is_form: bool,
     /// The value of `stream_options`.
     pub(crate) stream_options: Option<Span>,
     /// The value of `stream_options.include_usage`.
@@ -90,6 +92,9 @@ const FIELDS: [&str; 18] = [
 impl Envelope {
     pub(crate) fn scan(asked: &Asked, body: &[u8]) -> Result<Self, Fault> {
         let (dialect, operation) = (asked.dialect, asked.operation);
+        if let Some(kind) = asked.content_type.as_deref().filter(|kind| multipart::is_form(kind)) {
+            return Self::of_form(asked, multipart::scan(kind, body)?);
+        }
         if let Err(error) = std::str::from_utf8(body) {
             return Err(Fault::invalid(format!("the body is not UTF-8 at byte {}", error.valid_up_to())));
         }
@@ -105,13 +110,38 @@ impl Envelope {
             reader.envelope.model.clone_from(model);
         }
         reader.envelope.stream |= asked.stream;
-        if reader.envelope.model.is_empty() {
+        if reader.envelope.model.is_empty() && operation != Operation::Native {
             return Err(Fault::invalid("`model` is missing or empty").at("model"));
         }
         if let Some(needed) = needed(dialect, operation).filter(|needed| !reader.has_seen(needed)) {
             return Err(Fault::invalid(format!("`{needed}` is missing")).at(needed));
         }
         Ok(reader.envelope)
+    }
+}
+
+impl Envelope {
+    /// What a form tells. Only what passes through comes in forms.
+    fn of_form(asked: &Asked, form: multipart::Form) -> Result<Self, Fault> {
+        if !asked.operation.is_raw() {
+            return Err(Fault::invalid("the body is a form and must be a JSON object"));
+        }
+        let (model, place) = form.model.unwrap_or_default();
+        let model = asked.model.clone().unwrap_or(model);
+        if model.is_empty() && asked.operation != Operation::Native {
+            return Err(Fault::invalid("`model` is missing or empty").at("model"));
+        }
+        let places = Places { model: place, is_form: true, ..Places::default() };
+        let is_edit = asked.operation == Operation::ImageEdit;
+        Ok(Self {
+            model,
+            stream: form.stream || asked.stream,
+            input_chars: form.prompt_chars,
+            images: if is_edit { form.files } else { 0 },
+            n: 1,
+            places,
+            ..Self::default()
+        })
     }
 }
 

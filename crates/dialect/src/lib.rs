@@ -27,6 +27,7 @@ mod limits;
 mod losses;
 mod meter;
 mod models;
+mod multipart;
 mod openai;
 mod outbound;
 mod quirks;

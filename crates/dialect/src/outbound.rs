@@ -32,7 +32,8 @@ pub fn encode_call(call: &Call, target: &TargetShape<'_>) -> Result<Outbound, Fa
             let body = count::wrap(&body, target)?;
             return Ok(Outbound { body, dropped: Vec::new(), defaulted: Vec::new() });
         }
-        return finish(Outbound { body, dropped: Vec::new(), defaulted: Vec::new() }, target);
+        let outbound = Outbound { body, dropped: Vec::new(), defaulted: Vec::new() };
+        return if call.envelope.places.is_form { Ok(outbound) } else { finish(outbound, target) };
     }
     let mut request = call.request()?;
     if call.operation == Operation::CountTokens {
@@ -84,22 +85,21 @@ pub(crate) type Edit = (Span, String);
 fn edits(call: &Call, target: &TargetShape<'_>) -> Vec<Edit> {
     let places = &call.envelope.places;
     let mut edits = Vec::new();
-    let names_model = places.model.end > 0;
-    if names_model && call.envelope.model != target.model {
-        edits.push((places.model, quoted(target.model)));
+    let is_unnamed = places.model == Span::default();
+    if call.envelope.model != target.model || is_unnamed {
+        edits.extend(name_model(call, target));
     }
-    // Inside a Gemini body the model stands with its path, which differs with the platform.
-    let path = if matches!(target.platform, Platform::Vertex { .. }) {
-        "publishers/google/models/"
-    } else {
-        "models/"
-    };
-    let inner = quoted(&format!("{path}{}", target.model));
-    edits.extend(places.inner_models.iter().map(|span| (*span, inner.clone())));
+    if !places.inner_models.is_empty() {
+        // Inside a Gemini body the model stands with its path, which differs with the platform.
+        let is_vertex = matches!(target.platform, Platform::Vertex { .. });
+        let path = if is_vertex { "publishers/google/models/" } else { "models/" };
+        let inner = quoted(&format!("{path}{}", target.model));
+        edits.extend(places.inner_models.iter().map(|span| (*span, inner.clone())));
+    }
     let is_openai_chat = call.dialect == Dialect::OpenAi && call.operation == Operation::Chat;
     let asks = target.quirks.is_none_or(|quirks| quirks.stream_usage == StreamUsage::Option);
     if is_openai_chat && call.envelope.stream && !call.envelope.wants_usage && asks {
-        edits.push(ask_for_usage(places));
+        edits.push(ask_for_usage(places, &call.body));
     }
     if is_openai_chat {
         edits.extend(target.max_tokens_field.and_then(|field| rename_cap(places, field)));
@@ -107,7 +107,26 @@ fn edits(call: &Call, target: &TargetShape<'_>) -> Vec<Edit> {
     edits
 }
 
-fn ask_for_usage(places: &Places) -> Edit {
+/// The target's name for the model in place of the caller's.
+fn name_model(call: &Call, target: &TargetShape<'_>) -> Option<Edit> {
+    let places = &call.envelope.places;
+    if places.is_form {
+        return (places.model != Span::default()).then(|| (places.model, target.model.to_owned()));
+    }
+    if places.model != Span::default() {
+        return Some((places.model, quoted(target.model)));
+    }
+    // The caller named the model in the path. So does the target, or else the body has to say it.
+    let is_in_path = matches!(target.dialect, Dialect::Gemini | Dialect::Bedrock)
+        || matches!(target.platform, Platform::Vertex { .. } | Platform::Bedrock);
+    let start = call.body.iter().position(|byte| *byte == b'{')? + 1;
+    let is_empty = call.body.get(start..)?.trim_ascii_start().starts_with(b"}");
+    let comma = if is_empty { "" } else { "," };
+    let edit = || (Span { start, end: start }, format!("\"model\":{}{comma}", quoted(target.model)));
+    (!is_in_path).then(edit)
+}
+
+fn ask_for_usage(places: &Places, body: &[u8]) -> Edit {
     let insertion = |at: usize| Span { start: at, end: at };
     match (places.include_usage, places.stream_options) {
         (Some(value), _) => (value, "true".to_owned()),
@@ -115,6 +134,11 @@ fn ask_for_usage(places: &Places) -> Edit {
             (insertion(options.start + 1), r#""include_usage":true,"#.to_owned())
         }
         (None, Some(empty)) => (empty, r#"{"include_usage":true}"#.to_owned()),
+        (None, None) if places.model == Span::default() => {
+            // Before the first field, of which there is one: a chat without messages is none.
+            let start = body.iter().position(|byte| *byte == b'{').map_or(0, |at| at + 1);
+            (insertion(start), r#""stream_options":{"include_usage":true},"#.to_owned())
+        }
         (None, None) => {
             (insertion(places.model.end), r#","stream_options":{"include_usage":true}"#.to_owned())
         }

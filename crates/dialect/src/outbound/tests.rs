@@ -577,3 +577,18 @@ fn reasoning_sealed_by_another_provider_stays_away_from_anthropic() {
     assert_eq!(sent["messages"][1]["content"], json!([thinking("own"), {"type": "text", "text": "yes"}]));
     assert_eq!(out.dropped, ["messages[].content[].thinking"]);
 }
+
+#[test]
+fn a_model_that_the_caller_named_in_the_path_stands_in_the_body_where_the_target_wants_it_there() {
+    let asked = crate::Asked {
+        model: Some("deployment".to_owned()),
+        ..crate::Asked::from((Dialect::OpenAi, Operation::Chat))
+    };
+    let body = r#"{"stream":true,"messages":[]}"#;
+    let call = Call::decode(asked, body.into()).unwrap();
+    let out = encode_call(&call, &TargetShape::new(Dialect::OpenAi, "up")).unwrap();
+    let sent: serde_json::Value = serde_json::from_slice(&out.body).unwrap();
+    assert_eq!(sent["model"], "up");
+    assert_eq!(sent["stream_options"]["include_usage"], true);
+    assert!(out.body.ends_with(br#""stream":true,"messages":[]}"#));
+}
