@@ -50,7 +50,7 @@ def main():
             caller.connect(to)
             for feature in world["features"]:
                 cell = f"{kind.name}/{to.name}/{feature}"
-                if not hasattr(kind, feature) or wanted not in cell or (feature == "embeddings" and not told["embeddings"]):
+                if getattr(kind, feature, None) is None or wanted not in cell or (feature == "embeddings" and not told["embeddings"]):
                     continue
                 began = time.monotonic()
                 outcome, detail = try_cell(caller, feature, to)

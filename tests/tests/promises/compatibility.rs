@@ -19,9 +19,22 @@ enum Worker {
     Node,
 }
 
-const WORKERS: [Worker; 2] = [
-    Worker::Python("current", &["openai_chat", "anthropic_messages"]),
-    Worker::Python("previous", &["openai_chat", "anthropic_messages"]),
+const WORKERS: [Worker; 5] = [
+    Worker::Python(
+        "current",
+        &[
+            "openai_chat",
+            "openai_responses",
+            "anthropic_messages",
+            "google_genai",
+            "bedrock_runtime",
+            "instructor_clients",
+        ],
+    ),
+    Worker::Node,
+    Worker::Python("frameworks", &["langchain_models", "pydantic_ai_models"]),
+    Worker::Python("llama_index", &["llama_index_models"]),
+    Worker::Python("previous", &["openai_chat", "openai_responses", "anthropic_messages"]),
 ];
 
 /// What the callers try, in the order of the table's rows.
@@ -66,11 +79,9 @@ fn features() -> Vec<Feature> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_published_table_of_compatibility_is_what_a_run_gives() {
     let features = features();
-    let runs = WORKERS.map(|worker| tokio::spawn(run(worker, features.clone())));
-    let mut cells = Vec::new();
-    for run in runs {
-        cells.extend(run.await.unwrap());
-    }
+    let [a, b, c, d, e] = WORKERS.map(|worker| run(worker, &features));
+    let (a, b, c, d, e) = tokio::join!(a, b, c, d, e);
+    let cells = [a, b, c, d, e].concat();
     let document = table::document(&cells, &features, &providers());
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/compatibility.md");
     if std::env::var_os("FRONTDOOR_COMPATIBILITY").is_some() {
@@ -87,7 +98,7 @@ async fn the_published_table_of_compatibility_is_what_a_run_gives() {
 }
 
 /// Runs one worker's callers in a world of their own, because they script the simulator and read its ledger.
-async fn run(worker: Worker, features: Vec<Feature>) -> Vec<Cell> {
+async fn run(worker: Worker, features: &[Feature]) -> Vec<Cell> {
     let world = World::without_policy(None, 1).await;
     let served = serve(&world).await;
     let told = json!({
@@ -115,7 +126,7 @@ async fn run(worker: Worker, features: Vec<Feature>) -> Vec<Cell> {
         let name = format!("{worker:?}").replace(|c: char| !c.is_alphanumeric(), "");
         std::fs::write(PathBuf::from(directory).join(format!("{name}.jsonl")), &lines).unwrap();
     }
-    lines.lines().map(|line| cell(line, &features)).collect()
+    lines.lines().map(|line| cell(line, features)).collect()
 }
 
 fn command(worker: Worker) -> Command {
@@ -124,7 +135,7 @@ fn command(worker: Worker) -> Command {
         Worker::Python(set, modules) => {
             (here.join(".venv").join(set).join("bin/python"), here.join("sdk/matrix/worker.py"), modules)
         }
-        Worker::Node => (PathBuf::from("node"), here.join(".node/worker.mjs"), &[][..]),
+        Worker::Node => (PathBuf::from("node"), here.join("sdk/node/worker.mjs"), &[][..]),
     };
     let is_there = script.exists() && (program.is_relative() || program.exists());
     assert!(is_there, "{} is missing: `make test` makes it (scripts/setup test)", program.display());
