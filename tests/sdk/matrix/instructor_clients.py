@@ -13,7 +13,7 @@ class Place(BaseModel):
 
 
 QUESTION = [{"role": "user", "content": "Where is it?"}]
-PLACE = Place(city="city", days=1)
+PLACE = {"city": "city", "days": 1}
 
 
 class Objects(Caller):
@@ -21,7 +21,7 @@ class Objects(Caller):
         raise NotImplementedError
 
     def tool_choice_named(self, to):
-        same(self.ask(instructor.Mode.TOOLS), PLACE, "object")
+        same(self.ask(instructor.Mode.TOOLS).model_dump(), PLACE, "object")
 
 
 class OpenAi(Objects):
@@ -37,7 +37,7 @@ class OpenAi(Objects):
         )
 
     def structured_output(self, to):
-        same(self.ask(instructor.Mode.JSON_SCHEMA), PLACE, "object")
+        same(self.ask(instructor.Mode.JSON_SCHEMA).model_dump(), PLACE, "object")
 
     def streamed_structured_output(self, to):
         client = instructor.from_openai(self.client, mode=instructor.Mode.TOOLS)

@@ -208,6 +208,16 @@ def chain(error):
     return seen
 
 
+def is_providers_fault(error):
+    """Whether the library tells the failure as the server's own."""
+    for one in chain(error):
+        for name in ("status_code", "code"):
+            status = getattr(one, name, None)
+            if isinstance(status, int) and 500 <= status < 600:
+                return True
+    return False
+
+
 def refused_field(error):
     """The field that the proxy named when it refused the call before sending it; None when this is no such refusal."""
     for one in chain(error):

@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from kit import (
     BOTH_QUESTION, ECHO, GREETING, IMAGE, PARAMETERS, STOCK, SYSTEM, THOUGHT, WEATHER, WEATHER_QUESTION,
-    Caller, calls_are, holds, raises, same,
+    Caller, calls_are, holds, is_providers_fault, raises, same,
 )  # fmt: skip
 from langchain_anthropic import ChatAnthropic
 from langchain_core.messages import HumanMessage, SystemMessage, ToolMessage
@@ -153,7 +153,8 @@ class Chat(Caller):
 
     def provider_error(self, to):
         to.simulator.behaves(status=500)
-        raises(Exception, lambda: self.make(model=to.failing("broken")).invoke(GREETING))
+        error = raises(Exception, lambda: self.make(model=to.failing("broken")).invoke(GREETING))
+        holds(is_providers_fault(error), str(error))
 
 
 class OpenAi(Chat):

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from google.genai import types
 from kit import (
     BOTH_QUESTION, ECHO, GREETING, IMAGE, SYSTEM, THOUGHT, WEATHER_QUESTION,
-    Caller, calls_are, holds, raises, same,
+    Caller, calls_are, holds, is_providers_fault, raises, same,
 )  # fmt: skip
 from llama_index.core.base.llms.types import ThinkingBlock
 from llama_index.core.llms import ChatMessage, ImageBlock, TextBlock
@@ -132,7 +132,8 @@ class Llm(Caller):
 
     def provider_error(self, to):
         to.simulator.behaves(status=500)
-        raises(Exception, lambda: self.llm.chat(user(GREETING)))
+        error = raises(Exception, lambda: self.llm.chat(user(GREETING)))
+        holds(is_providers_fault(error), str(error))
 
 
 def major(package):

@@ -93,13 +93,16 @@ class Chat(Caller):
         calls = self.streamed(BOTH_QUESTION, tools=[tool(*WEATHER), tool(*STOCK)])[3]
         calls_are([(call["name"], call["arguments"]) for call in calls], "get_weather", "get_stock")
 
-    def tool_result(self, to):
-        tools = [tool(*WEATHER), tool(*STOCK)]
-        message = self.ask(BOTH_QUESTION, tools=tools).choices[0].message
-        messages = user(BOTH_QUESTION) + [message.model_dump(exclude_none=True)]
+    def replay(self, question, *offers, **more):
+        tools = [tool(*offer) for offer in offers]
+        message = self.ask(question, tools=tools, **more).choices[0].message
+        messages = user(question) + [message.model_dump(exclude_none=True)]
         for call, content in zip(message.tool_calls, ("sunny", "seven")):
             messages.append({"role": "tool", "tool_call_id": call.id, "content": content})
-        answer = self.ask(messages=messages, tools=tools)
+        return self.ask(messages=messages, tools=tools, **more)
+
+    def tool_result(self, to):
+        answer = self.replay(BOTH_QUESTION, WEATHER, STOCK)
         holds("seven" in answer.choices[0].message.content, f"the result is not in {answer.choices[0].message.content}")
         same(answer.choices[0].finish_reason, "stop", "finish reason")
         to.simulator.saw("sunny")
@@ -143,6 +146,11 @@ class Chat(Caller):
         same(text, ECHO, "text")
         if to.shows_thoughts:
             same(thought, THOUGHT, "reasoning_content")
+
+    def thinking_replayed(self, to):
+        asked = {"model": "gpt-5-mini", "reasoning_effort": "low", "max_completion_tokens": 4000}
+        answer = self.replay(WEATHER_QUESTION, WEATHER, **asked)
+        holds("sunny" in answer.choices[0].message.content, f"the result is not in {answer.choices[0].message.content}")
 
     def cached_tokens(self, to):
         to.simulator.behaves(cached_tokens=64)

@@ -49,8 +49,10 @@ def main():
                 continue
             caller.connect(to)
             for feature in world["features"]:
+                if feature in ("embeddings", "refusal") and not told[feature]:
+                    continue
                 cell = f"{kind.name}/{to.name}/{feature}"
-                if getattr(kind, feature, None) is None or wanted not in cell or (feature == "embeddings" and not told["embeddings"]):
+                if getattr(kind, feature, None) is None or wanted not in cell:
                     continue
                 began = time.monotonic()
                 outcome, detail = try_cell(caller, feature, to)

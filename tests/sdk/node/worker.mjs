@@ -37,7 +37,7 @@ for (const module of [openai, anthropic, google, vercel]) {
       to.failing = (how) => `failing-${to.name}-${how}-js-${kind.title.toLowerCase().replace(/[^a-z0-9]+/g, '-')}`;
       const caller = new kind.Caller(world.proxy, to);
       for (const feature of world.features) {
-        const skipped = !caller[feature] || (feature === 'embeddings' && !told.embeddings);
+        const skipped = !caller[feature] || (['embeddings', 'refusal'].includes(feature) && !told[feature]);
         if (skipped || !`${kind.title}/${to.name}/${feature}`.includes(wanted)) continue;
         const began = performance.now();
         const [outcome, detail] = await tryCell(caller, feature, to);

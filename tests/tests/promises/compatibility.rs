@@ -160,33 +160,16 @@ fn cell(line: &str, features: &[Feature]) -> Cell {
 }
 
 /// Applies what is needed for each provider, and makes a key for each by which routing tells them apart: the application's
-/// calls are the same whoever serves it. A provider that is refused is not served, and shows as such.
+/// calls are the same whoever serves it.
 async fn serve(world: &World) -> Vec<Value> {
-    let mut served = Vec::new();
-    for provider in providers() {
-        if apply(world, &provider.documents()).await {
-            served.push(provider);
-        }
-    }
-    let names: Vec<&str> = served.iter().map(|provider| provider.name).collect();
-    assert!(apply(world, &providers::routing(&names)).await, "the routes are refused");
+    let all = providers();
+    let documents: Vec<String> = all.iter().map(Behind::documents).collect();
+    let version = world.apply(&format!("{}---\n{}", documents.join("---\n"), providers::routing())).await;
+    world.enforced(version).await;
     let mut told = Vec::new();
-    for provider in served {
+    for provider in all {
         let key = world.key(&format!("on-{}", provider.name)).await;
         told.push(provider.told(&key));
     }
     told
-}
-
-async fn apply(world: &World, policy: &str) -> bool {
-    let address = world.simulator_url().replace("http://", "");
-    let policy = policy.replace("127.0.0.1:9100", &address);
-    let Ok(documents) = policy::parse_documents("matrix.yaml", &policy) else { return false };
-    let body = json!({"message": "the matrix", "documents": documents});
-    let reply = world.admin_post("/v1/changes", &body).await;
-    if reply.status != 200 {
-        println!("{}", reply.text());
-        return false;
-    }
-    true
 }

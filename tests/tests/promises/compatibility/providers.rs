@@ -16,39 +16,125 @@ pub(super) struct Behind {
     model: &'static str,
     /// The same for embeddings, where it has any.
     embedding: Option<&'static str>,
-    /// How it says that its filter ended the answer.
-    refusal: &'static str,
+    /// How it says that its filter ended the answer, where it can.
+    refusal: Option<&'static str>,
     /// Whether it shows its thoughts.
     shows_thoughts: bool,
     /// What of its thoughts has to come back to it untouched.
     signature: Option<&'static str>,
 }
 
+/// What the simulator wants back with its thoughts, in every dialect that has a place for it.
+const SIGNATURE: &str = "c2ltdWxhdGVkLXNpZ25hdHVyZQ==";
+
+const OPENAI: Behind = Behind {
+    name: "openai",
+    title: "OpenAI",
+    spec: "{dialect: openai, base_url: 'http://127.0.0.1:9100/v1'}",
+    dialect: "openai",
+    model: "gpt-5-mini",
+    embedding: Some("text-embedding-3-small"),
+    refusal: Some("content_filter"),
+    shows_thoughts: false,
+    signature: None,
+};
+
+const ANTHROPIC: Behind = Behind {
+    name: "anthropic",
+    title: "Anthropic",
+    spec: "{dialect: anthropic, base_url: 'http://127.0.0.1:9100'}",
+    dialect: "anthropic",
+    model: "claude-sonnet-4-5",
+    embedding: None,
+    refusal: Some("refusal"),
+    shows_thoughts: true,
+    signature: Some(SIGNATURE),
+};
+
+const GEMINI: Behind = Behind {
+    name: "gemini",
+    title: "Gemini",
+    spec: "{dialect: gemini, base_url: 'http://127.0.0.1:9100'}",
+    dialect: "gemini",
+    model: "gemini-2.5-flash",
+    embedding: Some("gemini-embedding-001"),
+    refusal: Some("SAFETY"),
+    shows_thoughts: true,
+    signature: Some(SIGNATURE),
+};
+
 /// In the order of the table's columns.
-pub(super) fn providers() -> Vec<Behind> {
-    let openai = Behind {
-        name: "openai",
-        title: "OpenAI",
-        spec: "{dialect: openai, base_url: 'http://127.0.0.1:9100/v1'}",
-        dialect: "openai",
-        model: "gpt-5-mini",
-        embedding: Some("text-embedding-3-small"),
-        refusal: "content_filter",
-        shows_thoughts: false,
-        signature: None,
-    };
-    let anthropic = Behind {
-        name: "anthropic",
-        title: "Anthropic",
-        spec: "{dialect: anthropic, base_url: 'http://127.0.0.1:9100'}",
-        dialect: "anthropic",
-        model: "claude-sonnet-4-5",
-        embedding: None,
-        refusal: "refusal",
-        shows_thoughts: true,
-        signature: Some("c2ltdWxhdGVkLXNpZ25hdHVyZQ=="),
-    };
-    vec![openai, anthropic]
+pub(super) fn providers() -> [Behind; 11] {
+    [
+        OPENAI,
+        Behind {
+            name: "openai-chat",
+            title: "OpenAI, chat alone",
+            spec: "{dialect: openai, base_url: 'http://127.0.0.1:9100/v1', quirks: {responses: translate}}",
+            ..OPENAI
+        },
+        Behind {
+            name: "responses",
+            title: "Responses",
+            spec: "{dialect: responses, base_url: 'http://127.0.0.1:9100/v1'}",
+            dialect: "responses",
+            embedding: None,
+            shows_thoughts: true,
+            signature: Some(SIGNATURE),
+            ..OPENAI
+        },
+        Behind {
+            name: "azure",
+            title: "Azure OpenAI",
+            spec: "{dialect: openai, base_url: 'http://127.0.0.1:9100', azure: {api_version: '2024-10-21'}}",
+            ..OPENAI
+        },
+        ANTHROPIC,
+        GEMINI,
+        Behind {
+            name: "vertex",
+            title: "Vertex AI, Gemini",
+            spec: "{dialect: gemini, base_url: 'http://127.0.0.1:9100', vertex: {project: a-project, location: europe-west1}}",
+            embedding: None,
+            ..GEMINI
+        },
+        Behind {
+            name: "vertex-anthropic",
+            title: "Vertex AI, Anthropic",
+            spec: "{dialect: anthropic, base_url: 'http://127.0.0.1:9100', vertex: {project: a-project, location: europe-west1}}",
+            model: "claude-sonnet-4-5@20250929",
+            ..ANTHROPIC
+        },
+        Behind {
+            name: "bedrock",
+            title: "Bedrock, Converse",
+            spec: "{dialect: bedrock, base_url: 'http://127.0.0.1:9100', aws: {region: eu-west-1}}",
+            dialect: "bedrock",
+            model: "anthropic.claude-sonnet-4-5-20250929-v1:0",
+            embedding: None,
+            refusal: Some("content_filtered"),
+            shows_thoughts: true,
+            signature: Some(SIGNATURE),
+        },
+        Behind {
+            name: "bedrock-anthropic",
+            title: "Bedrock, Anthropic",
+            spec: "{dialect: anthropic, base_url: 'http://127.0.0.1:9100', aws: {region: eu-west-1}}",
+            model: "anthropic.claude-sonnet-4-5-20250929-v1:0",
+            ..ANTHROPIC
+        },
+        Behind {
+            name: "cohere",
+            title: "Cohere",
+            spec: "{dialect: cohere, base_url: 'http://127.0.0.1:9100'}",
+            dialect: "cohere",
+            model: "command-a-reasoning-08-2025",
+            embedding: Some("embed-v4.0"),
+            refusal: None,
+            shows_thoughts: true,
+            signature: None,
+        },
+    ]
 }
 
 impl Behind {
@@ -85,28 +171,24 @@ const NAMES: [&str; 4] = ["gpt-4.1-mini", "gpt-5-mini", "claude-sonnet-4-5", "ge
 const EMBEDDINGS: [&str; 2] = ["text-embedding-3-small", "gemini-embedding-001"];
 
 /// The applications' models, and a route that sends each application to its provider.
-pub(super) fn routing(served: &[&str]) -> String {
-    let embed: Vec<&str> = providers()
-        .iter()
-        .filter(|provider| provider.embedding.is_some() && served.contains(&provider.name))
-        .map(|provider| provider.name)
-        .collect();
-    let chats = route("chat", &NAMES, served, "");
-    chats + &route("embeddings", &EMBEDDINGS, &embed, "-embedding")
+pub(super) fn routing() -> String {
+    let all = providers();
+    let with_embeddings: Vec<Behind> =
+        all.into_iter().filter(|provider| provider.embedding.is_some()).collect();
+    route("chat", &NAMES, &all, "") + &route("embeddings", &EMBEDDINGS, &with_embeddings, "-embedding")
 }
 
-fn route(name: &str, models: &[&str], served: &[&str], ending: &str) -> String {
+fn route(name: &str, models: &[&str], behind: &[Behind], ending: &str) -> String {
     let capability = if ending.is_empty() { "" } else { ", capabilities: [embeddings]" };
     let mut documents = String::new();
     for model in models {
-        let first = served.first().unwrap();
-        let target = format!("{{provider: {first}, prices: {{input: 1, output: 2}}}}");
+        let target = format!("{{provider: {}, prices: {{input: 1, output: 2}}}}", OPENAI.name);
         documents += &format!(
             "kind: Model\nname: {model}\nspec: {{targets: [{target}], max_output_tokens: 8000{capability}}}\n---\n"
         );
     }
     documents += &format!("kind: Route\nname: {name}\nspec:\n  models: [{}]\n  rules:\n", models.join(", "));
-    for provider in served {
+    for Behind { name: provider, .. } in behind {
         documents += &format!(
             "    - {{name: on-{provider}, when: 'caller.application == \"on-{provider}\"', targets: [{{model: on-{provider}{ending}}}]}}\n"
         );
