@@ -121,6 +121,11 @@ class Simulator:
         )
         holds(input_tokens > 0 and output_tokens > 0, "usage is zero")
 
+    def path_was(self, part):
+        """The provider was called where it is."""
+        path = urllib.parse.unquote(self.ask("GET", "/__simulator/requests")["requests"][-1]["path"])
+        holds(part in path, f"the provider was called at {path}")
+
     def was_told(self, text, *places):
         """Whether `text` reached the provider inside a member called one of `places`, whatever its dialect."""
         found = any(text in json.dumps(value) for value in members(self.last(), places))
@@ -166,6 +171,7 @@ class Provider:
         self.name = told["name"]
         self.key = told["key"]
         self.dialect = told["dialect"]
+        self.path = told["path"]
         # How this provider says that it refused to answer.
         self.refusal = told["refusal"]
         # Whether it shows what it thought.

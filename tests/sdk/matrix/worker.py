@@ -25,6 +25,8 @@ def try_cell(caller, feature, to):
     to.simulator.reset()
     try:
         getattr(caller, feature)(to)
+        if feature == "text":
+            to.simulator.path_was(to.path)
         return "yes", ""
     except Different as error:
         return "no", str(error)

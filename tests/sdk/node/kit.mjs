@@ -127,6 +127,12 @@ export class Simulator {
     holds(JSON.stringify(await this.last()).includes(text), `the provider was not sent ${short(text)}`);
   }
 
+  /** The provider was called where it is. */
+  async pathWas(part) {
+    const path = decodeURIComponent((await this.ask('GET', '/__simulator/requests')).requests.at(-1).path);
+    holds(path.includes(part), `the provider was called at ${path}`);
+  }
+
   /** Whether `text` reached the provider inside a member called one of `places`. */
   async wasTold(text, ...places) {
     const found = [...members(await this.last(), places)].some((value) => JSON.stringify(value).includes(text));

@@ -17,6 +17,7 @@ async function tryCell(caller, feature, to) {
   await to.simulator.reset();
   try {
     await caller[feature](to);
+    if (feature === 'text') await to.simulator.pathWas(to.path);
     return ['yes', ''];
   } catch (error) {
     if (error instanceof Different) return ['no', error.message];

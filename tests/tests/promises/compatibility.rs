@@ -84,7 +84,7 @@ async fn the_published_table_of_compatibility_is_what_a_run_gives() {
     let cells = [a, b, c, d, e].concat();
     let document = table::document(&cells, &features, &providers());
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/compatibility.md");
-    if std::env::var_os("FRONTDOOR_COMPATIBILITY").is_some() {
+    if is_to_be_written() {
         std::fs::write(&path, &document).unwrap();
         println!("{document}");
         return;
@@ -93,8 +93,21 @@ async fn the_published_table_of_compatibility_is_what_a_run_gives() {
     let different = table::differences(&published, &document);
     assert!(
         different.is_empty(),
-        "docs/compatibility.md differs from this run; `make compatibility` writes it anew\n{different}"
+        "docs/compatibility.md differs from this run; `make compatibility` writes it anew. Each cell with what was seen: {}\n{different}",
+        log().display()
     );
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test has no settings.rs")]
+fn is_to_be_written() -> bool {
+    std::env::var_os("FRONTDOOR_COMPATIBILITY").is_some()
+}
+
+/// Where each cell is written down with what was seen, one JSON line each.
+fn log() -> PathBuf {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("compatibility");
+    std::fs::create_dir_all(&directory).unwrap();
+    directory
 }
 
 /// Runs one worker's callers in a world of their own, because they script the simulator and read its ledger.
@@ -122,10 +135,8 @@ async fn run(worker: Worker, features: &[Feature]) -> Vec<Cell> {
     let output = child.wait_with_output().await.unwrap();
     assert!(output.status.success(), "{worker:?}: {}", String::from_utf8_lossy(&output.stderr));
     let lines = String::from_utf8(output.stdout).unwrap();
-    if let Some(directory) = std::env::var_os("FRONTDOOR_COMPATIBILITY_LOG") {
-        let name = format!("{worker:?}").replace(|c: char| !c.is_alphanumeric(), "");
-        std::fs::write(PathBuf::from(directory).join(format!("{name}.jsonl")), &lines).unwrap();
-    }
+    let name = format!("{worker:?}").replace(|c: char| !c.is_alphanumeric(), "-");
+    std::fs::write(log().join(format!("{name}.jsonl")), &lines).unwrap();
     lines.lines().map(|line| cell(line, features)).collect()
 }
 
@@ -163,11 +174,13 @@ fn cell(line: &str, features: &[Feature]) -> Cell {
 /// calls are the same whoever serves it.
 async fn serve(world: &World) -> Vec<Value> {
     let all = providers();
-    let documents: Vec<String> = all.iter().map(Behind::documents).collect();
-    let version = world.apply(&format!("{}---\n{}", documents.join("---\n"), providers::routing())).await;
+    let served: Vec<Behind> = all.into_iter().filter(Behind::is_served).collect();
+    let documents: Vec<String> = served.iter().map(Behind::documents).collect();
+    let routing = providers::routing(&served);
+    let version = world.apply(&format!("{}---\n{routing}", documents.join("---\n"))).await;
     world.enforced(version).await;
     let mut told = Vec::new();
-    for provider in all {
+    for provider in served {
         let key = world.key(&format!("on-{}", provider.name)).await;
         told.push(provider.told(&key));
     }

@@ -18,6 +18,8 @@ pub(super) struct Behind {
     embedding: Option<&'static str>,
     /// How it says that its filter ended the answer, where it can.
     refusal: Option<&'static str>,
+    /// What the path it is called at must hold.
+    path: &'static str,
     /// Whether it shows its thoughts.
     shows_thoughts: bool,
     /// What of its thoughts has to come back to it untouched.
@@ -30,6 +32,7 @@ const SIGNATURE: &str = "c2ltdWxhdGVkLXNpZ25hdHVyZQ==";
 const OPENAI: Behind = Behind {
     name: "openai",
     title: "OpenAI",
+    path: "/v1/",
     spec: "{dialect: openai, base_url: 'http://127.0.0.1:9100/v1'}",
     dialect: "openai",
     model: "gpt-5-mini",
@@ -42,6 +45,7 @@ const OPENAI: Behind = Behind {
 const ANTHROPIC: Behind = Behind {
     name: "anthropic",
     title: "Anthropic",
+    path: "/v1/messages",
     spec: "{dialect: anthropic, base_url: 'http://127.0.0.1:9100'}",
     dialect: "anthropic",
     model: "claude-sonnet-4-5",
@@ -54,6 +58,7 @@ const ANTHROPIC: Behind = Behind {
 const GEMINI: Behind = Behind {
     name: "gemini",
     title: "Gemini",
+    path: "/models/gemini-2.5-flash:generateContent",
     spec: "{dialect: gemini, base_url: 'http://127.0.0.1:9100'}",
     dialect: "gemini",
     model: "gemini-2.5-flash",
@@ -70,12 +75,14 @@ pub(super) fn providers() -> [Behind; 11] {
         Behind {
             name: "openai-chat",
             title: "OpenAI, chat alone",
+            path: "/v1/chat/completions",
             spec: "{dialect: openai, base_url: 'http://127.0.0.1:9100/v1', quirks: {responses: translate}}",
             ..OPENAI
         },
         Behind {
             name: "responses",
             title: "Responses",
+            path: "/v1/responses",
             spec: "{dialect: responses, base_url: 'http://127.0.0.1:9100/v1'}",
             dialect: "responses",
             embedding: None,
@@ -86,6 +93,7 @@ pub(super) fn providers() -> [Behind; 11] {
         Behind {
             name: "azure",
             title: "Azure OpenAI",
+            path: "/openai/deployments/gpt-5-mini/",
             spec: "{dialect: openai, base_url: 'http://127.0.0.1:9100', azure: {api_version: '2024-10-21'}}",
             ..OPENAI
         },
@@ -94,6 +102,7 @@ pub(super) fn providers() -> [Behind; 11] {
         Behind {
             name: "vertex",
             title: "Vertex AI, Gemini",
+            path: "/projects/a-project/locations/europe-west1/publishers/google/models/gemini-2.5-flash:generateContent",
             spec: "{dialect: gemini, base_url: 'http://127.0.0.1:9100', vertex: {project: a-project, location: europe-west1}}",
             embedding: None,
             ..GEMINI
@@ -101,6 +110,7 @@ pub(super) fn providers() -> [Behind; 11] {
         Behind {
             name: "vertex-anthropic",
             title: "Vertex AI, Anthropic",
+            path: "/projects/a-project/locations/europe-west1/publishers/anthropic/models/claude-sonnet-4-5@20250929:rawPredict",
             spec: "{dialect: anthropic, base_url: 'http://127.0.0.1:9100', vertex: {project: a-project, location: europe-west1}}",
             model: "claude-sonnet-4-5@20250929",
             ..ANTHROPIC
@@ -108,6 +118,7 @@ pub(super) fn providers() -> [Behind; 11] {
         Behind {
             name: "bedrock",
             title: "Bedrock, Converse",
+            path: "/model/anthropic.claude-sonnet-4-5-20250929-v1:0/converse",
             spec: "{dialect: bedrock, base_url: 'http://127.0.0.1:9100', aws: {region: eu-west-1}}",
             dialect: "bedrock",
             model: "anthropic.claude-sonnet-4-5-20250929-v1:0",
@@ -119,6 +130,7 @@ pub(super) fn providers() -> [Behind; 11] {
         Behind {
             name: "bedrock-anthropic",
             title: "Bedrock, Anthropic",
+            path: "/model/anthropic.claude-sonnet-4-5-20250929-v1:0/invoke",
             spec: "{dialect: anthropic, base_url: 'http://127.0.0.1:9100', aws: {region: eu-west-1}}",
             model: "anthropic.claude-sonnet-4-5-20250929-v1:0",
             ..ANTHROPIC
@@ -126,6 +138,7 @@ pub(super) fn providers() -> [Behind; 11] {
         Behind {
             name: "cohere",
             title: "Cohere",
+            path: "/v2/chat",
             spec: "{dialect: cohere, base_url: 'http://127.0.0.1:9100'}",
             dialect: "cohere",
             model: "command-a-reasoning-08-2025",
@@ -137,7 +150,14 @@ pub(super) fn providers() -> [Behind; 11] {
     ]
 }
 
+/// What the proxy does not speak to providers yet. Their columns are empty.
+const NOT_YET: [&str; 4] = ["responses", "gemini", "bedrock", "cohere"];
+
 impl Behind {
+    pub(super) fn is_served(&self) -> bool {
+        !NOT_YET.contains(&self.dialect)
+    }
+
     /// Provider, models and the application whose calls it serves.
     pub(super) fn documents(&self) -> String {
         let Self { name, spec, model, .. } = self;
@@ -160,7 +180,7 @@ impl Behind {
     /// What a worker has to know of it.
     pub(super) fn told(&self, key: &str) -> Value {
         json!({
-            "name": self.name, "key": key, "dialect": self.dialect, "refusal": self.refusal,
+            "name": self.name, "key": key, "dialect": self.dialect, "path": self.path, "refusal": self.refusal,
             "embeddings": self.embedding.is_some(), "shows_thoughts": self.shows_thoughts, "signature": self.signature,
         })
     }
@@ -171,11 +191,10 @@ const NAMES: [&str; 4] = ["gpt-4.1-mini", "gpt-5-mini", "claude-sonnet-4-5", "ge
 const EMBEDDINGS: [&str; 2] = ["text-embedding-3-small", "gemini-embedding-001"];
 
 /// The applications' models, and a route that sends each application to its provider.
-pub(super) fn routing() -> String {
-    let all = providers();
-    let with_embeddings: Vec<Behind> =
-        all.into_iter().filter(|provider| provider.embedding.is_some()).collect();
-    route("chat", &NAMES, &all, "") + &route("embeddings", &EMBEDDINGS, &with_embeddings, "-embedding")
+pub(super) fn routing(served: &[Behind]) -> String {
+    let embeds = |provider: &&Behind| provider.embedding.is_some();
+    let with_embeddings: Vec<Behind> = served.iter().filter(embeds).copied().collect();
+    route("chat", &NAMES, served, "") + &route("embeddings", &EMBEDDINGS, &with_embeddings, "-embedding")
 }
 
 fn route(name: &str, models: &[&str], behind: &[Behind], ending: &str) -> String {
