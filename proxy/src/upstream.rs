@@ -371,7 +371,7 @@ impl<'a> Dispatch<'a> {
         let (call, model) = (&self.inbound.call, planned.upstream_model.as_str());
         let health = upstream.health(model, self.clock.now());
         let quirks = upstream.quirks(&health, model);
-        let shape = TargetShape {
+        let mut shape = TargetShape {
             max_output_tokens: planned.model.max_output_tokens,
             max_tokens_field: spoken::max_tokens_field_of(provider),
             reasoning: planned.reasons(),
@@ -380,15 +380,19 @@ impl<'a> Dispatch<'a> {
             quirks: quirks.as_deref(),
             ..TargetShape::new(upstream.spoken.dialect_for(call.dialect, call.operation), model)
         };
+        let wire = shape.wire();
+        let headers = upstream.headers(self.inbound, wire);
+        // AWS knows no header for beta features: there they stand in the body.
+        let betas = (wire.framing == dialect::Framing::AwsChunks).then(|| spoken::betas(&headers));
+        shape.betas = betas.as_deref();
         let outbound = dialect::encode_call(call, &shape)
             .map_err(|fault: Fault| Trouble::before_sending(name, fault))?;
         let uri = upstream
             .uri(call, &shape, &health)
             .map_err(|_error| Trouble::internal(name, "the model's name does not make a URL"))?;
-        let wire = shape.wire();
         upstream.budget.deposit(self.plan.retries.budget_percent);
         Ok(Ready {
-            headers: upstream.headers(self.inbound, wire),
+            headers,
             upstream: Arc::clone(upstream),
             health,
             wire,

@@ -158,6 +158,8 @@ pub struct TargetShape<'a> {
     pub platform: Platform<'a>,
     /// How the provider differs from its dialect.
     pub quirks: Option<&'a Quirks>,
+    /// The beta features asked for with the header `anthropic-beta`; a platform that takes no such header gets them in the body.
+    pub betas: Option<&'a str>,
 }
 
 impl<'a> TargetShape<'a> {
@@ -173,6 +175,7 @@ impl<'a> TargetShape<'a> {
             on_unsupported: OnUnsupported::Refuse,
             platform: Platform::Direct,
             quirks: None,
+            betas: None,
         }
     }
 

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::{
     Call, Dialect, Fault, Outbound, Platform, Request, Summary, TargetShape, anthropic, bedrock,
     fault::{broken, decode_in_band},
-    gemini,
+    gemini, hosted,
     json::{Object, object},
     losses::Losses,
     responses,
@@ -70,7 +70,8 @@ pub(crate) fn encode_request(mut request: Request, target: &TargetShape<'_>) -> 
         Dialect::Anthropic => {
             // No answer is written, so no cap is left out; but the writer wants one.
             request.max_output_tokens = Some(u32::MAX);
-            kept(&anthropic::write::write(request, &target, &mut losses)?, &OF_ANTHROPIC)?
+            let plain = TargetShape { platform: Platform::Direct, ..target };
+            kept(&anthropic::write::write(request, &plain, &mut losses)?, &OF_ANTHROPIC)?
         }
         Dialect::Gemini => gemini::write::write(request, &target, &mut losses)?,
         Dialect::Bedrock => kept(&bedrock::write::write(request, &target, &mut losses)?, &OF_BEDROCK)?,
@@ -101,6 +102,14 @@ pub(crate) fn wrap(body: &[u8], target: &TargetShape<'_>) -> Result<Bytes, Fault
         }),
         (Dialect::Bedrock, _) => object(|w| w.object("input", |w| w.raw("converse", raw.get()))),
         (Dialect::Anthropic, Platform::Bedrock) => invoked(raw)?,
+        (Dialect::Anthropic, Platform::Vertex { .. }) => {
+            let mut call = Object::read(raw, "")?;
+            call.take("anthropic_version");
+            object(|w| {
+                w.string("anthropic_version", hosted::VERTEX);
+                w.extra(&call.rest());
+            })
+        }
         _ => body.to_vec(),
     };
     Ok(body.into())
@@ -113,7 +122,7 @@ fn invoked(raw: &RawValue) -> Result<Vec<u8>, Fault> {
     let has_version = call.has("anthropic_version");
     let inner = object(|w| {
         if !has_version {
-            w.string("anthropic_version", "bedrock-2023-05-31");
+            w.string("anthropic_version", hosted::BEDROCK);
         }
         w.number("max_tokens", 1);
         w.extra(&call.rest());

@@ -46,6 +46,8 @@ pub(crate) struct Places {
     pub(crate) model: Span,
     /// The body is a form and no JSON.
     pub(crate) is_form: bool,
+    /// The value of `stream`.
+    pub(crate) stream: Option<Span>,
     /// The value of `stream_options`.
     pub(crate) stream_options: Option<Span>,
     /// The value of `stream_options.include_usage`.
@@ -213,6 +215,7 @@ impl Reader<'_> {
             "stream" => {
                 // Only chats are streamed; elsewhere providers pay no heed to it.
                 self.envelope.stream = self.flag("stream")? && self.operation == Operation::Chat;
+                self.envelope.places.stream = Some(self.scanner.last());
                 Ok(())
             }
             "stream_options" => self.stream_options(),

@@ -22,6 +22,7 @@ mod envelope;
 mod eventstream;
 mod fault;
 mod gemini;
+mod hosted;
 mod json;
 mod limits;
 mod losses;

@@ -6,7 +6,7 @@ use crate::{
     Call, Dialect, Fault, MaxTokensField, Operation, Outbound, Platform, Request, TargetShape, anthropic,
     bedrock, cohere, count,
     envelope::Places,
-    gemini,
+    gemini, hosted,
     losses::{Losses, unseal_ids},
     openai,
     quirks::{self, StreamUsage},
@@ -28,7 +28,8 @@ pub fn encode_call(call: &Call, target: &TargetShape<'_>) -> Result<Outbound, Fa
     }
     if call.operation.is_raw() || !is_rewritten(call, target) {
         let body = splice(&call.body, edits(call, target));
-        if call.operation == Operation::CountTokens && target.platform == Platform::Bedrock {
+        let is_hosted = target.dialect == Dialect::Anthropic && hosted::envelope(target).is_some();
+        if call.operation == Operation::CountTokens && is_hosted {
             let body = count::wrap(&body, target)?;
             return Ok(Outbound { body, dropped: Vec::new(), defaulted: Vec::new() });
         }
@@ -85,6 +86,12 @@ pub(crate) type Edit = (Span, String);
 fn edits(call: &Call, target: &TargetShape<'_>) -> Vec<Edit> {
     let places = &call.envelope.places;
     let mut edits = Vec::new();
+    if call.dialect == Dialect::Anthropic
+        && call.operation == Operation::Chat
+        && let Some(envelope) = hosted::envelope(target)
+    {
+        return hosted::edits(&call.body, places, (envelope, target.platform));
+    }
     let is_unnamed = places.model == Span::default();
     if call.envelope.model != target.model || is_unnamed {
         edits.extend(name_model(call, target));

@@ -189,6 +189,13 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Where the word just read stands: `true`, `false` or `null`.
+    pub(crate) fn last(&self) -> Span {
+        let word = self.bytes.get(..self.at).unwrap_or_default();
+        let length = word.iter().rev().take_while(|byte| byte.is_ascii_lowercase()).count();
+        Span { start: self.at - length, end: self.at }
+    }
+
     /// The next byte that is not white space.
     #[inline(always)]
     fn peek(&mut self) -> Option<u8> {

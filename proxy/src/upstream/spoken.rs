@@ -133,3 +133,9 @@ fn in_words(authored: &policy::Quirks) -> Option<Arc<Quirks>> {
     };
     (quirks != Quirks::default()).then(|| Arc::new(quirks))
 }
+
+/// The beta features of all headers that ask for some, separated by commas.
+pub(super) fn betas(headers: &http::HeaderMap) -> String {
+    let asked = headers.get_all("anthropic-beta").into_iter().filter_map(|value| value.to_str().ok());
+    asked.collect::<Vec<_>>().join(",")
+}

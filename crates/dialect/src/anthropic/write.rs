@@ -3,12 +3,13 @@
 mod fit;
 
 use crate::{
-    Fault, TargetShape,
+    Fault, Platform, TargetShape,
     anthropic::{
         parts,
         request::{IN_METADATA, IN_OUTPUT},
     },
     canonical::{Extra, OutputFormat, Part, PartBody, Reasoning, Request, Role, Tool, ToolBody, ToolChoice},
+    hosted,
     json::{ArrayWriter, ObjectWriter, object},
     losses::Losses,
 };
@@ -31,7 +32,10 @@ pub(crate) fn write(
     let request = &fit::fit(request, (target, cap), losses)?;
     let (system, turns) = turns(request, home);
     Ok(object(|w| {
-        w.string("model", target.model);
+        match hosted::envelope(target) {
+            Some(envelope) => w.extra(&envelope),
+            None => w.string("model", target.model),
+        }
         w.number("max_tokens", u64::from(cap));
         write_system(w, &system, home);
         w.array("messages", |array| {
@@ -61,7 +65,7 @@ pub(crate) fn write(
         if let Some(cache) = &request.cache {
             w.raw("cache_control", cache.text());
         }
-        if request.stream {
+        if request.stream && target.platform != Platform::Bedrock {
             w.bool("stream", true);
         }
         if home {
