@@ -1,6 +1,7 @@
 //! The Anthropic surface: messages, token counts, models, and the shape of its errors.
 
 pub(crate) mod answer;
+pub(crate) mod hosted;
 pub(crate) mod messages;
 pub(crate) mod stream;
 
@@ -12,10 +13,20 @@ use crate::openai::{MODELS, Page};
 use crate::routes::{Route, Surface};
 use messages::MessagesRequest;
 
-/// What Anthropic serves.
+/// What Anthropic serves, and what Vertex AI serves of it.
 pub(crate) const ROUTES: &[Route] = &[
     Route::post("/v1/messages", Surface::Anthropic, MessagesRequest::read),
     Route::post("/v1/messages/count_tokens", Surface::Anthropic, MessagesRequest::read_for_count),
+    Route::post(
+        "/v1/projects/{project}/locations/{location}/publishers/anthropic/models/{model}:rawPredict",
+        Surface::Anthropic,
+        hosted::read_vertex,
+    ),
+    Route::post(
+        "/v1/projects/{project}/locations/{location}/publishers/anthropic/models/{model}:streamRawPredict",
+        Surface::Anthropic,
+        hosted::read_vertex_stream,
+    ),
     Route::get("/v1/models", Surface::Anthropic, models).shared(),
     Route::get("/v1/models/{model}", Surface::Anthropic, model_page).shared(),
 ];

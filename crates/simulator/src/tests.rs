@@ -1,6 +1,7 @@
 //! The simulator over real connections: what a caller's client sees.
 
 mod anthropic;
+mod bedrock;
 mod gemini;
 mod misbehaviour;
 mod openai;

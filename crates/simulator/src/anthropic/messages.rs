@@ -337,7 +337,7 @@ impl Question for MessagesRequest {
 }
 
 /// How many tokens a message would cost. The question is free.
-struct Count(MessagesRequest);
+pub(crate) struct Count(pub(crate) MessagesRequest);
 
 impl Question for Count {
     fn model(&self) -> &str {
