@@ -205,12 +205,7 @@ async fn the_examples_of_the_policy_document_are_accepted_and_enforced() {
     let examples: Vec<&str> =
         blocks(&text).into_iter().filter(|(fence, _)| *fence == "yaml").map(|(_, block)| block).collect();
     assert!(examples.len() >= 3, "{}", examples.len());
-    let run = |arguments: &[&str]| -> Value {
-        let common = ["--server", &admin, "--data", data.to_str().unwrap(), "-o", "json"];
-        let output = run_cli(program(), arguments.iter().copied().chain(common));
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
-    };
+    let run = |arguments: &[&str]| run(arguments, &admin, &data);
     for (index, example) in std::iter::once(&AROUND).chain(&examples).enumerate() {
         let file = directory.path().join(format!("{index}.yaml"));
         std::fs::write(&file, example).unwrap();
@@ -218,11 +213,48 @@ async fn the_examples_of_the_policy_document_are_accepted_and_enforced() {
         assert_eq!(answer["committed"], true, "{example}\n{answer}");
         assert_eq!(answer["warnings"], json!([]), "{example}");
     }
+    enforced(&admin, &data).await;
+}
+
+/// What a command answers.
+fn run(arguments: &[&str], admin: &str, data: &Path) -> Value {
+    let common = ["--server", admin, "--data", data.to_str().unwrap(), "-o", "json"];
+    let output = run_cli(program(), arguments.iter().copied().chain(common));
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Waits until the proxy enforces the newest version.
+async fn enforced(admin: &str, data: &Path) {
     frontdoor_tests::eventually("the examples on the proxy", || async {
-        let fleet = run(&["fleet"]);
+        let fleet = run(&["fleet"], admin, data);
         let proxy = &fleet["items"][0];
         let is_active = proxy["version"] == fleet["head"] && proxy["phase"] == "active";
         if is_active { Ok(()) } else { Err(fleet.to_string()) }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_proxy_takes_every_vendor_in_every_cloud() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("state");
+    let up = Frontdoor::up(program(), &data, ANY_PORT).unwrap();
+    let admin = up.text("/admin");
+    let vendors = root().join("examples/providers");
+    let answer = run(&["apply", "-f", vendors.to_str().unwrap()], &admin, &data);
+    assert_eq!(answer["committed"], true, "{answer}");
+    enforced(&admin, &data).await;
+    for name in [
+        "bedrock-behind-openai",
+        "vertex-anthropic",
+        "azure-deployments",
+        "compatible-server",
+        "remote-images",
+    ] {
+        let example = root().join(format!("examples/{name}.yaml"));
+        let answer = run(&["apply", "-f", example.to_str().unwrap()], &admin, &data);
+        assert_eq!(answer["committed"], true, "{name}: {answer}");
+        enforced(&admin, &data).await;
+    }
 }
