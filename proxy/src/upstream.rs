@@ -39,6 +39,7 @@ mod attempt;
 mod auth;
 pub mod breaker;
 mod client;
+mod encoding;
 pub mod credential;
 pub mod latency;
 mod provider;
