@@ -33,6 +33,7 @@ mod openai;
 mod outbound;
 mod quirks;
 mod relay;
+mod remote;
 mod responses;
 mod scan;
 mod schema;
