@@ -12,8 +12,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use dialect::{Fault, Summary, TargetShape, Wire};
+use dialect::{Call, Fault, Operation, Outbound, Summary, TargetShape, Wire};
 use http::{HeaderMap, Uri};
 use lifecycle::Clock;
 use policy::compiled;
@@ -228,7 +230,7 @@ impl<'a> Dispatch<'a> {
             self.note(planned, "skipped", "no larger than a target the call was too large for");
             return Turn::NextTarget;
         }
-        let ready = match self.prepare(planned) {
+        let ready = match self.prepare(planned).await {
             Ok(ready) => ready,
             Err(trouble) => {
                 self.note(planned, trouble.outcome, trouble.detail());
@@ -363,8 +365,30 @@ impl<'a> Dispatch<'a> {
         })
     }
 
-    /// Encodes the call for a target. Nothing is sent.
-    fn prepare(&self, planned: &Planned) -> Result<Ready, Trouble> {
+    /// Writes the call for a target, with the bytes of what it names by URL where policy lets the proxy fetch them.
+    async fn encode(
+        &self,
+        call: &Call,
+        shape: &TargetShape<'_>,
+        upstream: &Upstream,
+    ) -> Result<Outbound, Fault> {
+        let Some(leave) = upstream.leave_to_fetch().filter(|_| call.operation == Operation::Chat) else {
+            return dialect::encode_call(call, shape);
+        };
+        let mut request = call.request()?;
+        let urls = request.remote_sources();
+        if urls.is_empty() {
+            return dialect::encode_call(call, shape);
+        }
+        for (url, fetched) in upstream.remote.fetch_all(urls, leave, self.deadline).await? {
+            let data = STANDARD.encode(&fetched.bytes);
+            request.put_in_place(&url, &fetched.media_type, &data);
+        }
+        dialect::encode_request(request, shape)
+    }
+
+    /// Encodes the call for a target. Nothing is sent to it.
+    async fn prepare(&self, planned: &Planned) -> Result<Ready, Trouble> {
         let provider = &planned.target.provider;
         let name = provider.name.as_str();
         let Some(upstream) = self.live.providers.get(&provider.fingerprint) else {
@@ -387,7 +411,9 @@ impl<'a> Dispatch<'a> {
         // AWS knows no header for beta features: there they stand in the body.
         let betas = (wire.framing == dialect::Framing::AwsChunks).then(|| spoken::betas(&headers));
         shape.betas = betas.as_deref();
-        let outbound = dialect::encode_call(call, &shape)
+        let outbound = self
+            .encode(call, &shape, upstream)
+            .await
             .map_err(|fault: Fault| Trouble::before_sending(name, fault))?;
         let uri = upstream
             .uri(call, &shape, &health)

@@ -36,12 +36,9 @@ pub fn encode_call(call: &Call, target: &TargetShape<'_>) -> Result<Outbound, Fa
         let outbound = Outbound { body, dropped: Vec::new(), defaulted: Vec::new() };
         return if call.envelope.places.is_form { Ok(outbound) } else { finish(outbound, target) };
     }
-    let mut request = call.request()?;
+    let request = call.request()?;
     if call.operation == Operation::CountTokens {
         return count::encode_request(request, target);
-    }
-    if call.envelope.places.sealed_ids && target.dialect != Dialect::Gemini {
-        unseal_ids(&mut request);
     }
     encode_request(request, target)
 }
@@ -67,7 +64,10 @@ fn finish(call: Outbound, target: &TargetShape<'_>) -> Result<Outbound, Fault> {
 ///
 /// # Errors
 /// The target has no word for something in the call; the fault names the field.
-pub fn encode_request(request: Request, target: &TargetShape<'_>) -> Result<Outbound, Fault> {
+pub fn encode_request(mut request: Request, target: &TargetShape<'_>) -> Result<Outbound, Fault> {
+    if target.dialect != Dialect::Gemini {
+        unseal_ids(&mut request);
+    }
     let mut losses = Losses::new(request.origin, target);
     let body = match target.dialect {
         Dialect::OpenAi => openai::write::write(request, target, &mut losses)?,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use dialect::{Call, Fault, Meter, Summary, Wire};
+use dialect::{Call, Fault, Framing, Meter, Summary, Wire};
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
@@ -17,6 +17,7 @@ use policy::Timeouts;
 use tokio::time::Instant;
 
 use crate::upstream::auth::Used;
+use crate::upstream::encoding::Decoding;
 use crate::upstream::provider::{Health, Upstream};
 use crate::upstream::pull::{Pull, PullError};
 use crate::upstream::raw::RawAnswer;
@@ -90,7 +91,9 @@ pub(super) async fn attempt(one: Try<'_>) -> Result<Success, Trouble> {
     let headers = passed_on(&one, response.headers());
     let idle = one.timeouts.idle.map_or(Duration::from_secs(60), Duration::from);
     let (head, body) = response.into_parts();
-    let mut pull = Pull::new(body, one.clock.clone(), idle, one.deadline);
+    let decoding =
+        Decoding::of(&head.headers).map_err(|error| Trouble::unreadable(name, status.as_u16(), &error))?;
+    let mut pull = Pull::new((body, decoding), one.clock.clone(), idle, one.deadline);
     if !status.is_success() {
         return Err(refusal(&one, status, &head.headers, &mut pull).await);
     }
@@ -109,12 +112,13 @@ pub(super) async fn attempt(one: Try<'_>) -> Result<Success, Trouble> {
     }
     if !one.call.envelope.stream {
         let body = collect(name, status, &mut pull).await?;
-        let (bytes, summary) = dialect::relay_answer(one.call, one.wire, body)
-            .map_err(|fault| Trouble::fault(name, status.as_u16(), fault))?;
+        let (bytes, summary) = dialect::relay_answer(one.call, one.wire, body.clone()).map_err(|fault| {
+            Trouble::fault(name, status.as_u16(), page(&head.headers, &body).unwrap_or(fault))
+        })?;
         return Ok(Success { status: status.as_u16(), headers, opened: Opened::Whole { bytes, summary } });
     }
-    if !is_event_stream(&head.headers) {
-        return Err(not_a_stream(&one, status, &mut pull).await);
+    if !is_stream(&head.headers, one.wire.framing) {
+        return Err(not_a_stream(&one, status, &head.headers, &mut pull).await);
     }
     let relay = dialect::Relay::new(one.call, one.wire);
     let stream = AnswerStream::open(relay, pull, origin, due).await?;
@@ -191,14 +195,14 @@ async fn refusal(one: &Try<'_>, status: StatusCode, headers: &HeaderMap, pull: &
 }
 
 /// A stream was asked for and something else came: an error in a success, most likely.
-async fn not_a_stream(one: &Try<'_>, status: StatusCode, pull: &mut Pull) -> Trouble {
+async fn not_a_stream(one: &Try<'_>, status: StatusCode, headers: &HeaderMap, pull: &mut Pull) -> Trouble {
     let name = one.upstream.name();
     let body = match collect(name, status, pull).await {
         Ok(body) => body,
         Err(trouble) => return trouble,
     };
-    let fault = match dialect::relay_answer(one.call, one.wire, body) {
-        Err(fault) => fault,
+    let fault = match dialect::relay_answer(one.call, one.wire, body.clone()) {
+        Err(fault) => page(headers, &body).unwrap_or(fault),
         Ok(_) => Fault::bad_answer("not_a_stream", "a stream was asked for and a whole answer came"),
     };
     Trouble::fault(name, status.as_u16(), fault)
@@ -222,6 +226,7 @@ pub(super) fn pull_trouble(name: &str, status: u16, error: &PullError) -> Troubl
         }
         PullError::Deadline => Trouble::overdue(name, status, "the call's time was over".to_owned()),
         PullError::Broken(error) => Trouble::cut(name, status, error),
+        PullError::Encoding(error) => Trouble::unreadable(name, status, error),
     }
 }
 
@@ -262,9 +267,27 @@ async fn read(pull: &mut Pull, most: usize) -> (Bytes, ReadEnd) {
     (first.unwrap_or_else(|| joined.freeze()), end)
 }
 
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    content_type(headers)
-        .is_none_or(|value| !value.trim_start().to_ascii_lowercase().starts_with("application/json"))
+/// Whether the head of an answer promises a stream. Servers of OpenAI's kind are careless with the media type, so that only what
+/// cannot be one is told apart; AWS's is binary, and what is not called so is not one.
+fn is_stream(headers: &HeaderMap, framing: Framing) -> bool {
+    let Some(value) = content_type(headers) else { return true };
+    let value = value.trim_start().to_ascii_lowercase();
+    match framing {
+        Framing::Sse => {
+            !["application/json", "application/problem+json", "text/html", "application/xml", "image/"]
+                .iter()
+                .any(|other| value.starts_with(other))
+        }
+        Framing::AwsEvents | Framing::AwsChunks => value.starts_with("application/vnd.amazon.eventstream"),
+    }
+}
+
+/// What is wrong with an answer that is a web page: the provider did not write it.
+fn page(headers: &HeaderMap, body: &[u8]) -> Option<Fault> {
+    let is_named = content_type(headers).is_some_and(|value| value.to_ascii_lowercase().contains("html"));
+    let is_shaped = body.trim_ascii_start().first() == Some(&b'<');
+    let message = "a web page came instead of an answer; something stands between the proxy and the provider";
+    (is_named || is_shaped).then(|| Fault::bad_answer("web_page", message))
 }
 
 fn content_type(headers: &HeaderMap) -> Option<&str> {

@@ -72,6 +72,7 @@ impl Decoding {
 
     /// Decodes one piece.
     pub(super) fn push(&mut self, piece: Bytes) -> Result<Bytes, EncodingError> {
+        // The rule: nothing is encoded, and nothing is copied.
         self.0.iter_mut().try_fold(piece, |piece, coding| coding.push(&piece))
     }
 

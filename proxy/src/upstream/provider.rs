@@ -20,6 +20,7 @@ use crate::upstream::auth::Authorizer;
 use crate::upstream::breaker::{Breaker, BreakerRules};
 use crate::upstream::client::{self, HttpClient, Protocol};
 use crate::upstream::latency::Latency;
+use crate::upstream::remote::Fetcher;
 use crate::upstream::retry::RetryBudget;
 use crate::upstream::spoken::Spoken;
 
@@ -36,6 +37,7 @@ pub(super) struct Upstream {
     /// What every request carries.
     headers: HeaderMap,
     pub(super) authorizer: Authorizer,
+    pub(super) remote: Fetcher,
     clients: Vec<OnceLock<HttpClient>>,
     tls: Arc<rustls::ClientConfig>,
     health: RwLock<HashMap<Box<str>, Arc<Health>>>,
@@ -80,6 +82,7 @@ impl Upstream {
             spoken,
             headers,
             authorizer,
+            remote: Fetcher::new(&parts.tls),
             clients: (0..parts.lanes.max(1)).map(|_| OnceLock::new()).collect(),
             tls: Arc::clone(&parts.tls),
             health: RwLock::default(),
@@ -91,6 +94,11 @@ impl Upstream {
 
     pub(super) fn name(&self) -> &str {
         self.provider.name.as_str()
+    }
+
+    /// Whether policy lets the proxy fetch what calls to this provider name by URL.
+    pub(super) fn leave_to_fetch(&self) -> Option<&policy::Fetch> {
+        self.provider.fetch.as_ref()
     }
 
     /// How the provider differs from its dialect for one model.

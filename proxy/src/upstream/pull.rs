@@ -12,10 +12,14 @@ use hyper::body::Incoming;
 use lifecycle::Clock;
 use tokio::time::{Instant, Sleep};
 
+use crate::upstream::encoding::{Decoding, EncodingError};
+
 /// A body with its timers.
 #[derive(Debug)]
 pub(super) struct Pull {
     body: Incoming,
+    decoding: Decoding,
+    is_over: bool,
     clock: Clock,
     idle: Duration,
     deadline: Instant,
@@ -33,17 +37,24 @@ pub(super) enum PullError {
     Deadline,
     /// The connection broke.
     Broken(hyper::Error),
+    /// The bytes are not in the coding that the head of the answer names.
+    Encoding(EncodingError),
 }
 
 impl Pull {
-    pub(super) fn new(body: Incoming, clock: Clock, idle: Duration, deadline: Instant) -> Self {
+    pub(super) fn new(
+        (body, decoding): (Incoming, Decoding),
+        clock: Clock,
+        idle: Duration,
+        deadline: Instant,
+    ) -> Self {
         let last_piece = clock.now();
-        Self { body, clock, idle, deadline, last_piece, timer: None }
+        Self { body, decoding, is_over: false, clock, idle, deadline, last_piece, timer: None }
     }
 
     /// How much is still to come, where the provider said.
     pub(super) fn announced(&self) -> Option<u64> {
-        self.body.size_hint().exact()
+        self.body.size_hint().exact().filter(|_| self.decoding.is_plain())
     }
 
     /// The next piece; `None` at the end.
@@ -52,13 +63,22 @@ impl Pull {
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     self.last_piece = self.clock.now();
-                    // Trailers carry nothing for us.
-                    if let Ok(piece) = frame.into_data() {
-                        return Poll::Ready(Some(Ok(piece)));
+                    // Trailers carry nothing for us, and a decoder may want more before it gives anything.
+                    let Ok(piece) = frame.into_data() else { continue };
+                    let decoded = self.decoding.push(piece).map_err(PullError::Encoding);
+                    if decoded.as_ref().map_or(true, |piece| !piece.is_empty()) {
+                        return Poll::Ready(Some(decoded));
                     }
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(PullError::Broken(error)))),
-                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(None) if self.is_over || self.decoding.is_plain() => return Poll::Ready(None),
+                Poll::Ready(None) => {
+                    self.is_over = true;
+                    match self.decoding.finish() {
+                        Ok(rest) if rest.is_empty() => return Poll::Ready(None),
+                        rest => return Poll::Ready(Some(rest.map_err(PullError::Encoding))),
+                    }
+                }
                 Poll::Pending => return self.poll_timer(cx).map(|error| Some(Err(error))),
             }
         }

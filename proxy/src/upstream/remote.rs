@@ -23,12 +23,13 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioExecutor;
 use policy::Fetch;
+use tokio::time::Instant;
 use tower::Service;
 
 /// How long one of them may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How many a call may name.
-pub(super) const MOST: usize = 20;
+const MOST: usize = 20;
 /// Media that some model can read.
 const READABLE: [&str; 6] = ["image/", "audio/", "video/", "text/", "application/pdf", "application/json"];
 
@@ -49,6 +50,26 @@ pub(super) struct Fetcher {
 impl Fetcher {
     pub(super) fn new(tls: &Arc<rustls::ClientConfig>) -> Self {
         Self { tls: Arc::clone(tls), is_allowed: is_public }
+    }
+
+    /// Fetches what a call names, one after the other, all by `deadline`.
+    pub(super) async fn fetch_all(
+        &self,
+        urls: Vec<String>,
+        leave: &Fetch,
+        deadline: Instant,
+    ) -> Result<Vec<(String, Fetched)>, Fault> {
+        if urls.len() > MOST {
+            let message = format!("a call may name at most {MOST} images and documents by URL here");
+            return Err(Fault::new(FaultClass::Invalid, "remote_source", message));
+        }
+        let mut all = Vec::with_capacity(urls.len());
+        for url in urls {
+            let fetched = tokio::time::timeout_at(deadline, self.fetch(&url, leave)).await;
+            let fetched = fetched.unwrap_or_else(|_elapsed| Err(refuse(&url, "the call's time was over")))?;
+            all.push((url, fetched));
+        }
+        Ok(all)
     }
 
     /// Fetches one. The fault names the URL without its query, which may hold a secret.
@@ -173,8 +194,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     }
     let [first, second, third, ..] = address.segments();
     let is_global_unicast = first & 0xe000 == 0x2000;
-    let is_special = (first == 0x2001 && second < 0x0200) // protocols, Teredo among them
-        || (first == 0x2001 && second == 0x0db8) // documentation
+    // Protocols, Teredo among them, and documentation.
+    let is_special = (first == 0x2001 && (second < 0x0200 || second == 0x0db8))
         || first == 0x2002 // 6to4 carries any IPv4 address
         || (first == 0x3fff && second < 0x1000) // documentation
         || (first == 0x2620 && second == 0x004f && third == 0x8000); // AS112

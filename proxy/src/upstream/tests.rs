@@ -16,6 +16,7 @@ use crate::upstream::retry::RetryRules;
 use provider::{Act, FakeProvider};
 
 mod provider;
+mod transport;
 mod ways;
 
 const SOON: Duration = Duration::from_secs(5);

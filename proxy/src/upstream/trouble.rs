@@ -9,6 +9,7 @@ use dialect::{Fault, FaultClass};
 use crate::failure::{Failure, Retry, code};
 use crate::upstream::auth::AuthError;
 use crate::upstream::client::ConnectTimeout;
+use crate::upstream::encoding::EncodingError;
 use crate::upstream::retry::Class;
 
 /// A provider may ask for any pause; a caller's SDK that is told of a long one would sleep through it.
@@ -89,6 +90,11 @@ impl Trouble {
     /// The answer's body broke off.
     pub(super) fn cut(provider: &str, status: u16, error: &hyper::Error) -> Self {
         Self { status, ..Self::ours(provider, Class::Transient, "cut", Causes(error).to_string()) }
+    }
+
+    /// The answer's body is not in the coding that its head names, or in one that nobody here knows.
+    pub(super) fn unreadable(provider: &str, status: u16, error: &EncodingError) -> Self {
+        Self { status, ..Self::ours(provider, Class::Transient, "content_coding", error.to_string()) }
     }
 
     /// Something did not come in time.

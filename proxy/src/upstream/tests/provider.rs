@@ -15,6 +15,8 @@ use tokio::sync::Notify;
 pub(super) enum Act {
     /// Status, further header lines, body.
     Reply(u16, &'static str, String),
+    /// The same with a body that is no text.
+    Bytes(u16, &'static str, Vec<u8>),
     /// Server-sent events, each written by itself, then the end.
     Events(Vec<String>),
     /// The same, then the connection breaks.
@@ -107,6 +109,11 @@ impl FakeProvider {
                 let length = body.len();
                 let text = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n{headers}\r\n{body}");
                 stream.write_all(text.as_bytes()).await.is_ok()
+            }
+            Act::Bytes(status, headers, body) => {
+                let length = body.len();
+                let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n{headers}\r\n");
+                stream.write_all(head.as_bytes()).await.is_ok() && stream.write_all(&body).await.is_ok()
             }
             Act::Events(events) => {
                 write_events(stream, &events).await;
