@@ -16,3 +16,14 @@ pub(crate) mod request;
 pub(crate) mod stream;
 pub(crate) mod usage;
 pub(crate) mod write;
+
+use crate::{Dialect, StopReason};
+
+/// Reads a reason to end. A call of a function that was never declared is a call all the same, if there is one: whoever
+/// runs the functions tells the model so.
+pub(crate) fn stop(word: &str, calls_tools: bool) -> (StopReason, Option<String>) {
+    match StopReason::decode(Dialect::Gemini, word) {
+        (StopReason::ToolUse, native) if !calls_tools => (StopReason::Failed, native),
+        (reason, native) => (reason.with_tools(calls_tools), native),
+    }
+}

@@ -198,11 +198,14 @@ fn gemini_summary(body: &[u8]) -> Result<Summary, Fault> {
     if probe.candidates == 0 && probe.blocked.is_none() && !probe.has_data {
         return Err(Fault::bad_answer("invalid_answer", "the provider's answer has no content"));
     }
-    let stop = stop(Dialect::Gemini, probe.finish.as_deref())?;
+    let reason = probe.finish.as_deref().map(|word| gemini::stop(word, probe.calls_tools).0);
+    if reason == Some(StopReason::Failed) {
+        return Err(failed(probe.finish.as_deref().unwrap_or_default()));
+    }
     let blocked = probe.blocked.map(|_| StopReason::Refusal);
     Ok(Summary {
         usage: probe.usage,
-        stop: blocked.or(stop).map(|stop| stop.with_tools(probe.calls_tools)),
+        stop: blocked.or(reason),
         output_chars: probe.chars,
         upstream_model: probe.model.map(Cow::into_owned),
         complete: true,

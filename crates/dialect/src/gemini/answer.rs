@@ -11,7 +11,7 @@ use crate::{
     gemini::{
         cited, odds,
         parts::{self, Style, list, read, take_object},
-        usage,
+        stop, usage,
     },
     json::{ArrayWriter, Object, ObjectWriter, object},
 };
@@ -62,13 +62,13 @@ fn candidate(value: &RawValue, (id, index): (&str, usize)) -> Result<Choice, Fau
         part.citations = citations;
     }
     let (stop, native_stop) = match candidate.take_string("finishReason")? {
-        Some(word) => StopReason::decode(Dialect::Gemini, &word),
-        None => (StopReason::End, None),
+        Some(word) => stop(&word, calls),
+        None => (StopReason::End.with_tools(calls), None),
     };
     let tokens = candidate.take("logprobsResult").map(odds::read_tokens).transpose()?.flatten();
     Ok(Choice {
         parts: said,
-        stop: stop.with_tools(calls),
+        stop,
         native_stop,
         stop_sequence: None,
         logprobs: tokens.as_ref().and_then(odds::of_answer),
@@ -131,12 +131,7 @@ pub(crate) fn encode(answer: &Answer, _call: &Call) -> Result<Vec<u8>, Fault> {
             }
         });
         if let Some(usage) = &answer.usage {
-            w.object("usageMetadata", |w| {
-                usage::write(usage, w);
-                if let Some(tier) = &answer.service_tier {
-                    w.string("serviceTier", tier);
-                }
-            });
+            w.object("usageMetadata", |w| usage::write(usage, answer.service_tier.as_deref(), w));
         }
         w.string("modelVersion", &answer.model);
         w.string("responseId", &answer.id);

@@ -121,17 +121,19 @@ pub(crate) fn write(w: &mut ObjectWriter<'_>, citations: &[Citation], text: &str
                 let Some((start, end, words)) = citation.span.and_then(|span| bytes(text, span)) else {
                     continue;
                 };
-                array.object(|w| {
-                    w.object("segment", |w| {
-                        w.number("startIndex", start);
-                        w.number("endIndex", end);
-                        w.string("text", words);
-                    });
-                    w.array("groundingChunkIndices", |array| array.raw(&place.to_string()));
-                });
+                array.object(|w| write_support(w, place, (start, end, words)));
             }
         });
     });
+}
+
+fn write_support(w: &mut ObjectWriter<'_>, place: usize, (start, end, words): (u64, u64, &str)) {
+    w.object("segment", |w| {
+        w.number("startIndex", start);
+        w.number("endIndex", end);
+        w.string("text", words);
+    });
+    w.array("groundingChunkIndices", |array| array.raw(&place.to_string()));
 }
 
 fn write_chunk(w: &mut ObjectWriter<'_>, citation: &Citation) {

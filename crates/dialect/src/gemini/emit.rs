@@ -55,18 +55,18 @@ impl Encode for Encoder {
             Event::Choice(index) => self.current = index,
             Event::Text(text) => {
                 self.choice().text.push_str(&text);
-                self.part(out, PartBody::Text(text).into());
+                self.part(out, &PartBody::Text(text).into());
             }
             Event::Refusal(text) => {
                 self.choice().refuses = true;
-                self.part(out, PartBody::Text(text).into());
+                self.part(out, &PartBody::Text(text).into());
             }
-            Event::Thinking(text) => self.part(out, PartBody::Thinking { text, signature: None }.into()),
+            Event::Thinking(text) => self.part(out, &PartBody::Thinking { text, signature: None }.into()),
             Event::Signature(signature) => {
                 let body = PartBody::Thinking { text: String::new(), signature: Some(signature) };
-                self.part(out, body.into());
+                self.part(out, &body.into());
             }
-            Event::RedactedThinking(data) => self.part(out, PartBody::RedactedThinking { data }.into()),
+            Event::RedactedThinking(data) => self.part(out, &PartBody::RedactedThinking { data }.into()),
             Event::ToolStart { index, id, name, signature } => {
                 let body = PartBody::ToolCall { id, name, arguments: String::new() };
                 self.choice().calls.push((index, Part { signature, ..Part::from(body) }));
@@ -104,12 +104,12 @@ impl Encoder {
     /// Gives out the calls that wait: they are whole.
     fn flush(&mut self, out: &mut Vec<u8>) {
         for (_, part) in std::mem::take(&mut self.choice().calls) {
-            self.part(out, part);
+            self.part(out, &part);
         }
     }
 
-    fn part(&mut self, out: &mut Vec<u8>, part: Part) {
-        let Some(part) = shown(&part) else { return };
+    fn part(&mut self, out: &mut Vec<u8>, part: &Part) {
+        let Some(part) = shown(part) else { return };
         let index = self.current;
         self.record(out, None, |array| {
             array.object(|w| {
@@ -147,12 +147,7 @@ impl Encoder {
         let data = object(|w| {
             w.array("candidates", write);
             if let Some(usage) = usage {
-                w.object("usageMetadata", |w| {
-                    usage::write(usage, w);
-                    if let Some(tier) = &self.tier {
-                        w.string("serviceTier", tier);
-                    }
-                });
+                w.object("usageMetadata", |w| usage::write(usage, self.tier.as_deref(), w));
             }
             w.string("modelVersion", &self.model);
             w.string("responseId", &self.id);

@@ -30,14 +30,7 @@ pub(crate) fn read_tokens(result: &RawValue) -> Result<Option<Json>, Fault> {
     let object = crate::json::object(|w| {
         w.array("tokens", |array| {
             for (token, others) in &tokens {
-                array.object(|w| {
-                    write_token(w, token);
-                    w.array("top_logprobs", |array| {
-                        for other in others {
-                            array.object(|w| write_token(w, other));
-                        }
-                    });
-                });
+                array.object(|w| write_odds(w, token, others));
             }
         });
     });
@@ -49,13 +42,24 @@ pub(crate) fn of_answer(tokens: &Json) -> Option<Json> {
     Json::parse(&format!("{{\"content\":{},\"refusal\":null}}", tokens.text())).ok()
 }
 
-fn token(value: &RawValue) -> Result<(String, f64), Fault> {
+fn token(value: &RawValue) -> Result<Token, Fault> {
     let mut token = read(value, "logprobsResult")?;
     let odds = token.take_as("logProbability", "a number")?.unwrap_or(0.0);
     Ok((token.take_string("token")?.unwrap_or_default(), odds))
 }
 
-fn write_token(w: &mut ObjectWriter<'_>, (token, odds): &(String, f64)) {
+type Token = (String, f64);
+
+fn write_odds(w: &mut ObjectWriter<'_>, token: &Token, others: &[Token]) {
+    write_token(w, token);
+    w.array("top_logprobs", |array| {
+        for other in others {
+            array.object(|w| write_token(w, other));
+        }
+    });
+}
+
+fn write_token(w: &mut ObjectWriter<'_>, (token, odds): &Token) {
     w.string("token", token);
     w.float("logprob", *odds);
     w.array("bytes", |array| token.bytes().for_each(|byte| array.raw(&byte.to_string())));
@@ -75,14 +79,14 @@ pub(crate) fn write(w: &mut ObjectWriter<'_>, odds: &Json) {
             for token in &tokens {
                 let top =
                     Object::read(token, "logprobs").and_then(|mut token| token.take_array("top_logprobs"));
-                array.object(|w| {
-                    w.array("candidates", |array| {
-                        top.unwrap_or_default().iter().for_each(|token| write_candidate(array, token));
-                    });
-                });
+                array.object(|w| write_candidates(w, &top.unwrap_or_default()));
             }
         });
     });
+}
+
+fn write_candidates(w: &mut ObjectWriter<'_>, tokens: &[&RawValue]) {
+    w.array("candidates", |array| tokens.iter().for_each(|token| write_candidate(array, token)));
 }
 
 fn write_candidate(array: &mut ArrayWriter<'_>, token: &RawValue) {

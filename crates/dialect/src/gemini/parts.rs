@@ -341,7 +341,8 @@ fn write_result(w: &mut ObjectWriter<'_>, content: &[Part], is_error: bool, styl
             _ => shown.push(part),
         }
     }
-    let is_object = text.trim_start().starts_with('{') && serde_json::from_str::<Object<'_>>(&text).is_ok();
+    let is_object = text.trim_start().starts_with('{')
+        && serde_json::from_str::<Object<'_>>(&text).is_ok_and(|object| !object.rest().is_empty());
     if is_object && (!is_error || text.contains("\"error\"")) {
         w.raw("response", text.trim());
     } else {

@@ -171,7 +171,7 @@ fn function(value: &RawValue, place: String) -> Result<Tool, Fault> {
     };
     let body = ToolBody::Function {
         name: function.need_string("name")?,
-        description: function.take_string("description")?.filter(|text| !text.is_empty()),
+        description: function.take_string("description")?,
         parameters,
         strict: None,
     };

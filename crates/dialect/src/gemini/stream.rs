@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use crate::{
-    Dialect, Event, Fault, StopReason, Usage,
+    Event, Fault, StopReason, Usage,
     canonical::{Part, PartBody},
     fault::{broken, decode_in_band, garbage},
     gemini::{
         answer::{block, call_id, tier},
         cited, odds,
         parts::{self, list, read, take_object},
-        usage,
+        stop, usage,
     },
     json::Object,
     relay::Decode,
@@ -161,8 +161,7 @@ impl Decoder {
         if let Some(word) = word.filter(|word| word != "FINISH_REASON_UNSPECIFIED") {
             candidate.close(events);
             candidate.done = true;
-            let (reason, native) = StopReason::decode(Dialect::Gemini, &word);
-            let reason = reason.with_tools(candidate.tools > 0);
+            let (reason, native) = stop(&word, candidate.tools > 0);
             events.push(Event::Stop { reason, native, sequence: None });
         }
         Ok(())

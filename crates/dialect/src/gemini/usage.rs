@@ -33,7 +33,7 @@ pub(crate) fn decode(json: &[u8]) -> Option<Usage> {
 }
 
 /// Writes the fields of a `usageMetadata` object.
-pub(crate) fn write(usage: &Usage, w: &mut ObjectWriter<'_>) {
+pub(crate) fn write(usage: &Usage, tier: Option<&str>, w: &mut ObjectWriter<'_>) {
     w.number("promptTokenCount", usage.all_input());
     w.number("candidatesTokenCount", usage.output.saturating_sub(usage.reasoning));
     w.number("totalTokenCount", usage.total());
@@ -42,6 +42,9 @@ pub(crate) fn write(usage: &Usage, w: &mut ObjectWriter<'_>) {
     }
     if usage.reasoning > 0 {
         w.number("thoughtsTokenCount", usage.reasoning);
+    }
+    if let Some(tier) = tier {
+        w.string("serviceTier", tier);
     }
 }
 
@@ -53,7 +56,7 @@ mod tests {
     #[test]
     fn cached_tokens_are_inside_the_prompt_and_thoughts_outside_the_candidates() {
         let usage = Usage { input: 10, cache_read: 5, cache_write: 0, output: 9, reasoning: 2 };
-        let written = object(|w| write(&usage, w));
+        let written = object(|w| write(&usage, None, w));
         let expected = concat!(
             r#"{"promptTokenCount":15,"candidatesTokenCount":7,"totalTokenCount":24,"#,
             r#""cachedContentTokenCount":5,"thoughtsTokenCount":2}"#

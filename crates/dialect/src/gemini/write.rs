@@ -38,9 +38,7 @@ pub(crate) fn write(
         if !system.is_empty() {
             w.object("systemInstruction", |w| {
                 w.array("parts", |array| {
-                    for part in &system {
-                        parts::write(array, part, None, style);
-                    }
+                    system.iter().for_each(|part| parts::write(array, part, None, style))
                 });
             });
         }
@@ -124,11 +122,10 @@ fn write_tools(w: &mut ObjectWriter<'_>, request: &Request, (ability, home): (Ab
     let is_function = |tool: &&Tool| matches!(tool.body, ToolBody::Function { .. });
     w.array("tools", |array| {
         if request.tools.iter().any(|tool| is_function(&tool)) {
+            let functions = request.tools.iter().filter(is_function);
             array.object(|w| {
                 w.array("functionDeclarations", |array| {
-                    for tool in request.tools.iter().filter(is_function) {
-                        write_function(array, tool, (ability, home));
-                    }
+                    functions.for_each(|tool| write_function(array, tool, (ability, home)));
                 });
             });
         }

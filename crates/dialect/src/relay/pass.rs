@@ -180,11 +180,12 @@ impl Pass {
             return Err(decode_in_band(data));
         }
         self.calls_tools |= probe.calls_tools;
-        self.stop(probe.finish.as_deref())?;
+        if let Some(word) = &probe.finish {
+            self.stopped(gemini::stop(word, self.calls_tools).0, word)?;
+        }
         if probe.blocked.is_some() {
             self.summary.stop = Some(StopReason::Refusal);
         }
-        self.summary.stop = self.summary.stop.map(|stop| stop.with_tools(self.calls_tools));
         self.ended = self.ended.saturating_add(probe.finished);
         self.summary.complete |= probe.blocked.is_some() || self.ended >= self.choices;
         self.summary.service_tier = probe.tier.map(Cow::into_owned).or(self.summary.service_tier.take());
@@ -194,7 +195,10 @@ impl Pass {
 
     fn stop(&mut self, word: Option<&str>) -> Result<(), Fault> {
         let Some(word) = word else { return Ok(()) };
-        let (reason, _) = StopReason::decode(self.dialect, word);
+        self.stopped(StopReason::decode(self.dialect, word).0, word)
+    }
+
+    fn stopped(&mut self, reason: StopReason, word: &str) -> Result<(), Fault> {
         if reason == StopReason::Failed {
             return Err(failed(word));
         }

@@ -1,6 +1,6 @@
 //! What a call says, whatever dialect it was written in.
 
-use frontdoor_dialect::{Part, PartBody, Request, Role, Source, ToolBody};
+use frontdoor_dialect::{Part, PartBody, Request, Role, Source, ToolBody, ToolChoice};
 use serde_json::Value;
 
 /// What a call says, whoever says it: the lines of the conversation, and the tools.
@@ -37,7 +37,8 @@ pub(crate) fn essence(request: &Request) -> Vec<String> {
     }
     let has_functions = request.tools.iter().any(|tool| matches!(tool.body, ToolBody::Function { .. }));
     lines.push(format!("{:?} {:?} {:?}", request.stop, request.stream, request.user));
-    lines.extend(request.tool_choice.as_ref().filter(|_| has_functions).map(|choice| format!("{choice:?}")));
+    let choice = request.tool_choice.as_ref().filter(|choice| has_functions && **choice != ToolChoice::Auto);
+    lines.extend(choice.map(|choice| format!("{choice:?}")));
     joined(lines)
 }
 

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use frontdoor_dialect::{Call, Dialect, Operation, TargetShape, Usage, encode_request};
+use frontdoor_dialect::{Asked, Call, Dialect, Operation, TargetShape, Usage, encode_request};
 use serde_json::Value;
 
-use crate::{anthropic, openai, responses};
+use crate::{anthropic, gemini, openai, responses};
 
 /// One call and its answer.
 #[derive(Debug, Clone)]
@@ -14,6 +14,7 @@ pub(crate) struct Exchange {
     pub(crate) name: String,
     pub(crate) dialect: Dialect,
     pub(crate) operation: Operation,
+    pub(crate) path: String,
     pub(crate) request: Value,
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
@@ -42,8 +43,42 @@ impl Exchange {
 
     pub(crate) fn call(&self) -> Call {
         let body = Bytes::from(self.request.to_string());
-        Call::decode((self.dialect, self.operation), body)
-            .unwrap_or_else(|fault| panic!("{}: {fault}", self.name))
+        Call::decode(self.asked(), body).unwrap_or_else(|fault| panic!("{}: {fault}", self.name))
+    }
+
+    /// What the path asks for; only Gemini's tells more than the operation.
+    fn asked(&self) -> Asked {
+        let mut asked = Asked::from((self.dialect, self.operation));
+        if self.dialect == Dialect::Gemini {
+            let (model, verb) = self.path.rsplit('/').next().unwrap().split_once(':').unwrap();
+            asked.model = Some(model.to_owned());
+            asked.stream = verb.starts_with("stream");
+        }
+        asked
+    }
+
+    /// A call of a dialect that asks for the same as this one, but for its body.
+    pub(crate) fn read_as(&self, dialect: Dialect, body: Bytes) -> Call {
+        let mut asked = Asked::from((dialect, self.operation));
+        if dialect == Dialect::Gemini {
+            let call = self.call();
+            (asked.model, asked.stream) = (Some(call.envelope.model), call.envelope.stream);
+        }
+        Call::decode(asked, body).unwrap()
+    }
+
+    pub(crate) fn model(&self) -> String {
+        let model = self.request["model"].as_str().map(str::to_owned);
+        model.or(self.asked().model).unwrap()
+    }
+
+    /// How many tools are offered; Gemini groups its functions.
+    pub(crate) fn tools(&self) -> usize {
+        let tools = self.request["tools"].as_array().into_iter().flatten();
+        if self.dialect == Dialect::Gemini {
+            return tools.map(|tool| tool["functionDeclarations"].as_array().map_or(0, Vec::len)).sum();
+        }
+        tools.count()
     }
 
     /// The usage as the provider meant it.
@@ -51,8 +86,10 @@ impl Exchange {
         let mut usage = None;
         for record in records(&self.body, self.is_stream()) {
             let inner = record.pointer("/message/usage").or_else(|| record.pointer("/response/usage"));
-            let Some(report) = inner.or_else(|| record.get("usage")).filter(|report| report.is_object())
-            else {
+            let top = record.get("usage").or_else(|| {
+                record.get("usageMetadata").filter(|report| report.get("promptTokenCount").is_some())
+            });
+            let Some(report) = inner.or(top).filter(|report| report.is_object()) else {
                 continue;
             };
             let count = |path: &str| report.pointer(path).and_then(Value::as_u64).unwrap_or(0);
@@ -60,6 +97,7 @@ impl Exchange {
                 Dialect::OpenAi => openai::usage(&count),
                 Dialect::Responses => responses::usage(&count),
                 Dialect::Anthropic => anthropic::usage(&count),
+                Dialect::Gemini => gemini::usage(&count),
                 other => panic!("{other} is not read here"),
             });
         }
@@ -84,6 +122,7 @@ fn read(path: &Path) -> Vec<Exchange> {
         ref name if name.ends_with(".openai.embeddings.jsonl") => (Dialect::OpenAi, Operation::Embeddings),
         ref name if name.ends_with(".openai.responses.jsonl") => (Dialect::Responses, Operation::Chat),
         ref name if name.ends_with(".anthropic.messages.jsonl") => (Dialect::Anthropic, Operation::Chat),
+        ref name if name.ends_with(".gemini.generate.jsonl") => (Dialect::Gemini, Operation::Chat),
         _ => return Vec::new(),
     };
     let text = std::fs::read_to_string(path).unwrap();
@@ -92,6 +131,7 @@ fn read(path: &Path) -> Vec<Exchange> {
         name: line["name"].as_str().unwrap().to_owned(),
         dialect,
         operation,
+        path: line["request"]["path"].as_str().unwrap().to_owned(),
         request: line["request"]["json"].clone(),
         status: u16::try_from(line["response"]["status"].as_u64().unwrap()).unwrap(),
         body: line["response"]["body"]["text"].as_str().unwrap().as_bytes().to_vec(),
@@ -118,12 +158,24 @@ pub(crate) fn said(dialect: Dialect, body: &[u8], is_stream: bool) -> Said {
             Dialect::OpenAi => openai::said(&record, &mut said, &mut calls),
             Dialect::Responses => responses::said(&record, &mut said, &mut calls),
             Dialect::Anthropic => anthropic::said(&record, &mut said, &mut calls),
+            Dialect::Gemini => gemini::said(&record, &mut said, &mut calls),
             other => panic!("{other} is not read here"),
         }
     }
     let arguments = |text: &str| serde_json::from_str(if text.is_empty() { "{}" } else { text }).unwrap();
     said.calls = calls.into_iter().map(|(_, id, name, text)| (id, name, arguments(&text))).collect();
     said
+}
+
+impl Said {
+    /// As another caller gets it: an id may carry a seal, and a call without an id gets one.
+    pub(crate) fn translated(mut self, original: &Self) -> Self {
+        for (call, (known, ..)) in self.calls.iter_mut().zip(&original.calls) {
+            let bare = call.0.split("__sig_").next().unwrap().to_owned();
+            call.0 = if known.is_empty() { String::new() } else { bare };
+        }
+        self
+    }
 }
 
 /// A call written again in its own dialect.

@@ -27,7 +27,7 @@ pub(crate) fn usage(count: &dyn Fn(&str) -> u64) -> Usage {
 pub(crate) fn said(record: &Value, said: &mut Said, calls: &mut Calls) {
     let choice = &record["choices"][0];
     let message = if choice["delta"].is_object() { &choice["delta"] } else { &choice["message"] };
-    said.text += message["content"].as_str().unwrap_or_default();
+    said.text += &(text(&message["content"]) + &text(&message["refusal"]));
     said.reasoning +=
         message["reasoning_content"].as_str().or_else(|| message["reasoning"].as_str()).unwrap_or_default();
     for (place, call) in message["tool_calls"].as_array().into_iter().flatten().enumerate() {
