@@ -84,6 +84,8 @@ pub struct Record {
     pub code: &'static str,
     /// Why the model stopped, where known.
     pub stop_reason: Cow<'static, str>,
+    /// Events and blocks of the provider that the proxy did not know. For the metrics; the ledger does not keep it.
+    pub unknown_events: u32,
     /// What was used.
     pub tokens: Usage,
     /// True when the provider gave no usage and the proxy counted.

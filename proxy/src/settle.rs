@@ -153,6 +153,7 @@ impl Account {
         exchange.note(|record| {
             record.tokens = usage;
             record.estimated = estimated;
+            record.unknown_events = summary.unknown;
             record.priced = cost.is_some();
             record.cost_nano_usd = cost.map_or(0, |cost| cost.0);
             record.response_model = summary.upstream_model.unwrap_or_default();

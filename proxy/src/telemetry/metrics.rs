@@ -77,6 +77,7 @@ struct Families {
     failures: Family<CodeLabels, Counter>,
     cost: Family<ServedLabels, Counter<f64, AtomicU64>>,
     unpriced: Family<ServedLabels, Counter>,
+    unknown: Family<ServedLabels, Counter>,
     attempts: Family<AttemptLabels, Counter>,
 }
 
@@ -146,6 +147,7 @@ struct ServedSeries {
     output: Histogram,
     cost: Counter<f64, AtomicU64>,
     unpriced: Counter,
+    unknown: Counter,
 }
 
 impl Metrics {
@@ -159,6 +161,7 @@ impl Metrics {
             failures: Family::default(),
             cost: Family::default(),
             unpriced: Family::default(),
+            unknown: Family::default(),
             attempts: Family::default(),
         };
         let gauges = GaugeSet::default();
@@ -238,6 +241,9 @@ impl ServedSeries {
             self.input.observe(approximate(record.tokens.all_input()));
             self.output.observe(approximate(record.tokens.output));
         }
+        if record.unknown_events > 0 {
+            self.unknown.inc_by(u64::from(record.unknown_events));
+        }
         if record.priced {
             self.cost.inc_by(approximate(u64::try_from(record.cost_nano_usd).unwrap_or(0)) / 1e9);
         } else {
@@ -275,6 +281,11 @@ impl Families {
         );
         let unpriced = self.unpriced.clone();
         registry.register("frontdoor_unpriced_calls", "Answered calls whose price is not known", unpriced);
+        registry.register(
+            "frontdoor_unknown_events",
+            "Events and blocks of providers that the proxy did not know, and passed or skipped",
+            self.unknown.clone(),
+        );
         registry.register(
             "frontdoor_attempts",
             "Tries at providers of calls that took several or failed",
@@ -323,6 +334,7 @@ impl Families {
             output: self.tokens.get_or_create_owned(&tokens),
             cost: self.cost.get_or_create_owned(&served),
             unpriced: self.unpriced.get_or_create_owned(&served),
+            unknown: self.unknown.get_or_create_owned(&served),
         }
     }
 }

@@ -15,6 +15,7 @@ fn answered(provider: &str, model: &str) -> Record {
         tokens: Usage { input: 10, cache_read: 5, output: 7, ..Usage::default() },
         priced: true,
         cost_nano_usd: 2_500_000_000,
+        unknown_events: 3,
         ..Record::default()
     }
 }
@@ -32,6 +33,7 @@ fn a_call_is_counted_with_its_tokens_times_and_cost() {
     for line in [
         r#"frontdoor_calls_total{operation="messages",provider="openai",model="gpt-x",code="ok"} 2"#,
         r#"frontdoor_cost_usd_total{provider="openai",model="gpt-x"} 5.0"#,
+        r#"frontdoor_unknown_events_total{provider="openai",model="gpt-x"} 6"#,
         "frontdoor_calls_in_flight 3",
         "frontdoor_policy_version 42",
         "frontdoor_records_dropped 1",
