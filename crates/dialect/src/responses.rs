@@ -15,5 +15,6 @@ pub(crate) mod probe;
 pub(crate) mod request;
 mod seal;
 pub(crate) mod stream;
+pub(crate) mod strict;
 pub(crate) mod usage;
 pub(crate) mod write;

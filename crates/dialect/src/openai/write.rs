@@ -1,7 +1,7 @@
 //! Canonical requests, written as OpenAI chat requests.
 
 use crate::{
-    Fault, MaxTokensField, TargetShape,
+    Dialect, Fault, MaxTokensField, TargetShape,
     canonical::{
         Json, Message, OutputFormat, Part, PartBody, Reasoning, Request, Role, Source, Tool, ToolBody,
         ToolChoice,
@@ -10,6 +10,7 @@ use crate::{
     json::{ArrayWriter, ObjectWriter, object},
     losses::{Losses, Takes, fit_id, fit_options},
     openai::{parts, request::IN_FUNCTION},
+    responses,
 };
 
 /// The most stop sequences taken.
@@ -110,8 +111,13 @@ fn fit(mut fit: Request, target: &TargetShape<'_>, losses: &mut Losses) -> Resul
         return Ok(fit);
     }
     losses.extra("", &fit.extra)?;
-    let takes =
-        Takes { seed: true, penalties: true, logprobs: true, n: true, metadata: true, ..Takes::default() };
+    let is_response = losses.origin == Dialect::Responses;
+    if is_response {
+        responses::strict::spell_out(&mut fit.tools);
+    }
+    // Labels are taken only with answers that are kept.
+    let metadata = !is_response;
+    let takes = Takes { seed: true, penalties: true, logprobs: true, n: true, metadata, ..Takes::default() };
     fit_options(&mut fit, takes, losses)?;
     if fit.cache.take().is_some() {
         losses.drop("cache_control");

@@ -128,3 +128,6 @@ pub(crate) fn carried(seal: &Signature) -> String {
         _ => seal.carry(Dialect::Responses),
     }
 }
+
+#[cfg(test)]
+mod tests;

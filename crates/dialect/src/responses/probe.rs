@@ -35,9 +35,10 @@ impl Probe<'_> {
         Some(self.response.stop(usual))
     }
 
-    /// Whether events of this type are understood.
+    /// Whether events of this type are known, be it only as those of a tool of the provider.
     pub(crate) fn is_known(&self) -> bool {
-        KNOWN.iter().any(|known| self.kind.strip_prefix("response.").is_some_and(|kind| kind == *known))
+        let Some(kind) = self.kind.strip_prefix("response.") else { return self.kind == "keepalive" };
+        KNOWN.contains(&kind) || OF_TOOLS.iter().any(|tool| kind.starts_with(tool))
     }
 }
 
@@ -49,6 +50,21 @@ impl Response<'_> {
         (reason.with_tools(self.calls_tools).with_refusal(self.refuses), native)
     }
 }
+
+/// What events of tools of the provider, and of other things that pass as they are, begin with.
+const OF_TOOLS: [&str; 11] = [
+    "web_search_call.",
+    "file_search_call.",
+    "code_interpreter_call",
+    "image_generation_call.",
+    "mcp_call",
+    "mcp_list_tools.",
+    "custom_tool_call_input.",
+    "audio.",
+    "shell_call",
+    "compaction.",
+    "steer.",
+];
 
 /// The events that are understood, without what all of them begin with.
 const KNOWN: [&str; 23] = [
@@ -109,6 +125,10 @@ pub(crate) fn whole(json: &[u8]) -> Result<Probe<'_>, ScanError> {
 pub(crate) fn event(json: &[u8]) -> Result<Probe<'_>, ScanError> {
     let mut reader = Reader { scanner: Scanner::new(json), probe: Probe::default() };
     reader.fields(Reader::event_field)?;
+    // Sound is no text.
+    if reader.probe.kind == "response.audio.delta" {
+        reader.probe.chars = 0;
+    }
     Ok(reader.probe)
 }
 
@@ -250,3 +270,6 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -201,3 +201,6 @@ fn tool_choice(value: &RawValue) -> Result<ToolChoice, Fault> {
     }
     Ok(ToolChoice::Opaque(Json::new(value)))
 }
+
+#[cfg(test)]
+mod tests;

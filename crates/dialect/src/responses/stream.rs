@@ -292,3 +292,6 @@ impl Decoder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -226,3 +226,6 @@ fn write_include(w: &mut ObjectWriter<'_>, request: &Request, target: &TargetSha
         }
     });
 }
+
+#[cfg(test)]
+mod tests;
