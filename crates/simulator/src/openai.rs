@@ -1,6 +1,6 @@
 //! The OpenAI surface: chat completions, embeddings, models, and the shape of its errors.
 
-mod azure;
+pub(crate) mod azure;
 mod chat;
 mod chat_answer;
 mod chat_stream;
@@ -52,13 +52,13 @@ pub(crate) fn check_model(model: &str) -> Result<(), Refusal> {
 pub(crate) fn error(refusal: &Refusal) -> Bytes {
     let (kind, code) = usual(refusal);
     let kind = refusal.kind.as_deref().unwrap_or(kind);
-    let code = refusal.code.as_deref().or(code);
+    let code = refusal.code.as_deref().or(code).filter(|code| !code.is_empty());
     let error = json!({"message": refusal.message, "type": kind, "param": refusal.param, "code": code});
     Bytes::from(json!({"error": error}).to_string())
 }
 
 /// Type and code that OpenAI gives with a status.
-fn usual(refusal: &Refusal) -> (&'static str, Option<&'static str>) {
+pub(crate) fn usual(refusal: &Refusal) -> (&'static str, Option<&'static str>) {
     match (refusal.status, refusal.code.as_deref()) {
         (402 | 429, Some("insufficient_quota")) => ("insufficient_quota", None),
         (401, _) => ("invalid_request_error", Some("invalid_api_key")),

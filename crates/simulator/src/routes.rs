@@ -94,6 +94,9 @@ fn speaks(parts: &Parts) -> Surface {
 /// The path as the table writes it. Some callers leave `/v1` out; Google serves the same under several versions, Azure under `/openai/v1`.
 fn canonical(path: &str) -> String {
     let path = path.strip_prefix("/openai").filter(|rest| rest.starts_with("/v1/")).unwrap_or(path);
+    if let Some(rest) = path.strip_prefix("/openai/responses") {
+        return format!("/v1/responses{rest}");
+    }
     if let Some(rest) = path.strip_prefix("/v1beta1/projects/") {
         return format!("/v1/projects/{rest}");
     }

@@ -5,6 +5,7 @@ mod bedrock;
 mod gemini;
 mod misbehaviour;
 mod openai;
+mod responses;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
@@ -152,7 +153,7 @@ async fn a_port_in_use_is_named() {
 #[tokio::test]
 async fn an_unknown_path_is_refused_in_the_shape_of_the_caller() {
     let world = World::new().await;
-    let answer = world.call("POST", "/v1/responses", &[], &json!({})).await;
+    let answer = world.call("POST", "/v1/assistants", &[], &json!({})).await;
     assert_eq!((answer.status.as_u16(), answer.json()["error"]["code"].clone()), (404, json!("unknown_url")));
     let answer = world.call("POST", "/v1/complete", &[("anthropic-version", "2023-06-01")], &json!({})).await;
     assert_eq!(answer.json()["error"]["type"], "not_found_error");
