@@ -5,6 +5,7 @@
 
 mod classify;
 mod exception;
+mod google;
 
 use std::{borrow::Cow, time::Duration};
 

@@ -19,6 +19,14 @@ pub struct ModelEntry {
 /// The body of `GET /v1/models`.
 #[must_use]
 pub fn encode_models(dialect: Dialect, models: &[ModelEntry]) -> Bytes {
+    if dialect == Dialect::Gemini {
+        let write = |w: &mut ObjectWriter<'_>| {
+            w.array("models", |list| {
+                models.iter().for_each(|model| list.object(|w| write_model(dialect, model, w)))
+            });
+        };
+        return object(write).into();
+    }
     object(|w| {
         if dialect != Dialect::Anthropic {
             w.string("object", "list");
@@ -45,11 +53,21 @@ pub fn encode_model(dialect: Dialect, model: &ModelEntry) -> Bytes {
 
 fn write_model(dialect: Dialect, model: &ModelEntry, w: &mut ObjectWriter<'_>) {
     match dialect {
-        Dialect::OpenAi | Dialect::Responses | Dialect::Gemini | Dialect::Bedrock | Dialect::Cohere => {
+        Dialect::OpenAi | Dialect::Responses | Dialect::Bedrock | Dialect::Cohere => {
             w.string("id", &model.name);
             w.string("object", "model");
             w.number("created", model.created);
             w.string("owned_by", "frontdoor");
+        }
+        Dialect::Gemini => {
+            w.string("name", &format!("models/{}", model.name));
+            w.string("version", "");
+            w.string("displayName", &model.name);
+            w.array("supportedGenerationMethods", |list| {
+                ["generateContent", "countTokens", "embedContent", "batchEmbedContents"]
+                    .iter()
+                    .for_each(|method| list.string(method));
+            });
         }
         Dialect::Anthropic => {
             w.string("type", "model");
@@ -83,6 +101,18 @@ mod tests {
             encode_models(Dialect::Anthropic, &[]),
             r#"{"data":[],"has_more":false,"first_id":null,"last_id":null}"#
         );
+    }
+
+    #[test]
+    fn the_list_of_a_gemini_caller_has_names_with_their_path() {
+        let models = [ModelEntry { name: "a".into(), created: 0 }];
+        let model = concat!(
+            r#"{"name":"models/a","version":"","displayName":"a","supportedGenerationMethods":"#,
+            r#"["generateContent","countTokens","embedContent","batchEmbedContents"]}"#
+        );
+        assert_eq!(encode_models(Dialect::Gemini, &models), format!("{{\"models\":[{model}]}}"));
+        assert_eq!(encode_model(Dialect::Gemini, &models[0]), model);
+        assert_eq!(encode_models(Dialect::Gemini, &[]), r#"{"models":[]}"#);
     }
 
     #[test]

@@ -5,9 +5,9 @@
 use std::{borrow::Cow, time::Duration};
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
-use super::{Fault, FaultClass, exception};
+use super::{Fault, FaultClass, exception, google};
 use crate::{Dialect, civil};
 
 /// The longest message taken over from a provider, in characters.
@@ -23,6 +23,8 @@ struct Report {
     param: Option<String>,
     /// The status of the model's own server behind the provider.
     original: Option<u16>,
+    /// What Google tells beside the message.
+    google: Option<google::Details>,
 }
 
 /// Reads an error answer of a provider.
@@ -42,7 +44,8 @@ pub fn decode_fault(
     // Cohere's own number for a key that is not known.
     let status = if dialect == Dialect::Cohere && status == 498 { 401 } else { status };
     let mut fault = report.fault(status);
-    fault.retry_after = retry_after(dialect, fault.class, header);
+    let told = report.google.as_ref().and_then(|google| google.retry);
+    fault.retry_after = retry_after(dialect, fault.class, header).or(told);
     fault.should_retry = match header("x-should-retry").as_deref().map(str::trim) {
         Some("true") => Some(true),
         Some("false") => Some(false),
@@ -84,6 +87,9 @@ impl Report {
             #[serde(rename = "type")]
             kind: Option<Value>,
         }
+        // Where a stream was asked for, Google puts an error into a list.
+        let list = serde_json::from_slice::<Vec<&RawValue>>(body).unwrap_or_default();
+        let body = list.first().map_or(body, |first| first.get().as_bytes());
         let Ok(body) = serde_json::from_slice::<Body>(body) else { return Self::default() };
         let outer = Value::Object(
             [("message", body.message.or(body.detail)), ("code", body.code), ("type", body.kind)]
@@ -113,13 +119,23 @@ impl Report {
         };
         let details =
             error.get("details").and_then(|details| details.get("error_code")).and_then(Value::as_str);
+        let google = google::read(error);
+        let word = |own: String, read: fn(&google::Details) -> &str| match &google {
+            Some(google) if own.is_empty() => read(google).to_owned(),
+            _ => own,
+        };
         Self {
-            kind: text("type"),
-            code: details.map_or_else(|| text("code"), str::to_owned),
+            kind: word(text("type"), |google| &google.status),
+            code: word(details.map_or_else(|| text("code"), str::to_owned), |google| &google.reason),
             status: number.and_then(|code| u16::try_from(code).ok()).filter(|code| (400..600).contains(code)),
             message,
-            param: error.get("param").and_then(Value::as_str).map(str::to_owned),
+            param: error
+                .get("param")
+                .and_then(Value::as_str)
+                .or_else(|| google.as_ref()?.field.as_deref())
+                .map(str::to_owned),
             original: None,
+            google,
         }
     }
 
@@ -159,6 +175,9 @@ impl Report {
         if self.says(&["overloaded_error", "model_not_ready", "service_unavailable", "internal_server"]) {
             return FaultClass::Transient;
         }
+        if status == 499 && self.says(&["cancelled"]) {
+            return FaultClass::Transient;
+        }
         if self.says(&["validation"]) && self.mentions(&["model identifier is invalid"]) {
             return FaultClass::NotFound;
         }
@@ -179,6 +198,8 @@ impl Report {
         } else if self.says(&[
             "authentication_error",
             "invalid_api_key",
+            "api_key_invalid",
+            "api_key_expired",
             "permission_error",
             "access_denied",
             "unrecognized_client",
@@ -197,6 +218,10 @@ impl Report {
     }
 
     fn is_exhausted(&self, status: u16) -> bool {
+        // Google says of every limit that it is the current quota.
+        if let Some(google) = &self.google {
+            return status == 402 || google.is_spent;
+        }
         let words = [
             "insufficient_quota",
             "billing_error",
@@ -236,6 +261,7 @@ impl Report {
             "maximum context length",
             "prompt is too long",
             "context window",
+            "exceeds the maximum number of tokens",
             "exceed context limit",
             "input is too long",
             "too many input tokens",
