@@ -78,7 +78,7 @@ pub fn relay_answer(call: &Call, upstream: impl Into<Wire>, body: Bytes) -> Resu
         Dialect::Anthropic => anthropic::answer::encode(&answer),
         Dialect::Gemini => gemini::answer::encode(&answer, call)?,
         Dialect::Bedrock => bedrock::answer::encode(&answer),
-        Dialect::Cohere => cohere::answer::encode(&answer, call)?,
+        Dialect::Cohere => cohere::answer::encode(&answer),
     };
     Ok((body.into(), summary))
 }
