@@ -8,6 +8,7 @@ use crate::{Call, Dialect, ErrorShape, Fault, FaultClass, Operation, StopReason,
 
 mod choices;
 mod laws;
+mod responses;
 
 const DIALECTS: [Dialect; 2] = [Dialect::OpenAi, Dialect::Anthropic];
 

@@ -9,7 +9,7 @@ use super::{DIALECTS, blocks, call, delta, finish, openai, read, run, tool, usag
 use crate::{Call, Dialect, Operation};
 
 /// What a model may do, as OpenAI writes it.
-fn openai_stream() -> impl Strategy<Value = String> {
+pub(super) fn openai_stream() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         "[a-z é\"\\\\]{0,6}".prop_map(|text| delta(json!({"content": text}))),
         "[a-z]{1,4}".prop_map(|text| delta(json!({"reasoning_content": text}))),
