@@ -24,6 +24,8 @@ pub struct Quirks {
     pub clamp: BTreeMap<String, Clamp>,
     /// Fields that have another name there; only the last name of a field with dots changes.
     pub rename: BTreeMap<String, String>,
+    /// Fields that it takes as a list only: a single value is sent as a list of one.
+    pub lists: Vec<String>,
     /// How a stream tells what it used.
     pub stream_usage: StreamUsage,
     /// It has no `developer` role: such messages go as `system`.
@@ -73,7 +75,8 @@ impl Quirks {
             || !(self.unsupported.is_empty()
                 && self.only.is_empty()
                 && self.clamp.is_empty()
-                && self.rename.is_empty())
+                && self.rename.is_empty()
+                && self.lists.is_empty())
     }
 }
 

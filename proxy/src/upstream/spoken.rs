@@ -128,6 +128,7 @@ fn in_words(authored: &policy::Quirks) -> Option<Arc<Quirks>> {
         required_tool_choice: authored.required_tool_choice.clone(),
         tool_call_id_length: authored.tool_call_id_length,
         no_image_urls: authored.image_urls == Some(false),
+        lists: authored.lists.clone().unwrap_or_default(),
         alternating_roles: authored.alternating_roles.unwrap_or_default(),
         reasoning_field: authored.reasoning_field.clone(),
     };

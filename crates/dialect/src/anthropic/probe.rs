@@ -25,6 +25,22 @@ pub(crate) struct Probe<'a> {
     pub(crate) chars: u64,
 }
 
+impl Probe<'_> {
+    /// Whether an event of this kind was known when this was written. Unknown ones pass; new ones may come at any time.
+    pub(crate) fn is_known(&self) -> bool {
+        matches!(
+            self.kind.as_ref(),
+            "message_start"
+                | "content_block_start"
+                | "content_block_delta"
+                | "content_block_stop"
+                | "message_delta"
+                | "message_stop"
+                | "ping"
+        )
+    }
+}
+
 /// Reads a body or the data of a record over the usage known already.
 pub(crate) fn probe(json: &[u8], known: Option<Usage>) -> Result<Probe<'_>, ScanError> {
     let mut reader =

@@ -141,6 +141,7 @@ impl Editor<'_> {
             || quirks.only.contains_key(path)
             || quirks.clamp.contains_key(path)
             || quirks.rename.contains_key(path)
+            || quirks.lists.iter().any(|field| field == path)
             || words(quirks).any(|field| field == path)
     }
 
@@ -149,7 +150,7 @@ impl Editor<'_> {
         let is_below = |field: &str| field.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
         quirks.unsupported.iter().any(|field| is_below(field))
             || quirks.only.keys().chain(quirks.clamp.keys()).any(|field| is_below(field))
-            || quirks.rename.keys().any(|field| is_below(field))
+            || quirks.rename.keys().chain(&quirks.lists).any(|field| is_below(field))
             || words(quirks).any(is_below)
     }
 
@@ -172,6 +173,9 @@ impl Editor<'_> {
         if let Some(bent) = quirks.clamp.get(&path).and_then(|range| bend(*range, &text)) {
             self.call.defaulted.push((path.clone(), bent.clone()));
             self.edits.push((value, bent));
+        }
+        if quirks.lists.contains(&path) && !text.starts_with('[') && text != "null" {
+            self.edits.push((value, format!("[{text}]")));
         }
         self.reword(&path, value, &text)?;
         let reasoning = quirks.reasoning_field.as_ref().filter(|_| REASONING.contains(&path.as_str()));

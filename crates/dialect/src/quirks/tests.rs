@@ -107,6 +107,18 @@ fn words_are_the_providers() {
 }
 
 #[test]
+fn a_single_value_is_sent_as_a_list_where_only_lists_are_taken() {
+    let quirks = Quirks { lists: vec!["stop".into()], ..Quirks::default() };
+    for (given, sent) in
+        [(json!("x"), json!(["x"])), (json!(["x"]), json!(["x"])), (json!(null), json!(null))]
+    {
+        let (value, out) = fit(&json!({"stop": given}).to_string(), &quirks, OnUnsupported::Refuse).unwrap();
+        assert_eq!(value, json!({"stop": sent}));
+        assert!(out.dropped.is_empty() && out.defaulted.is_empty());
+    }
+}
+
+#[test]
 fn images_by_url_are_refused_where_only_bytes_are_taken() {
     let quirks = Quirks { no_image_urls: true, ..Quirks::default() };
     let body = |url: &str| {

@@ -169,6 +169,7 @@ impl Pass {
         }
         self.stop(probe.stop.as_deref())?;
         self.summary.complete |= probe.kind == "message_stop";
+        self.summary.unknown = self.summary.unknown.saturating_add(u32::from(!probe.is_known()));
         let verdict = if is_nameless { named(&probe.kind, data) } else { Verdict::Pass };
         self.learn(probe.usage, (probe.id, probe.model), probe.chars);
         Ok(verdict)

@@ -27,6 +27,9 @@ pub struct Quirks {
     /// Request fields that have another name there. Only the last name of a field with dots changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rename: Option<BTreeMap<String, String>>,
+    /// Request fields that it takes as a list only: a single value is sent as a list of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lists: Option<Vec<String>>,
     /// What it serves at all. Omitted: all that its dialect has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operations: Option<Vec<OperationName>>,
@@ -142,6 +145,7 @@ macro_rules! each_quirk {
             only: $map($over.only, $under.only),
             clamp: $map($over.clamp, $under.clamp),
             rename: $map($over.rename, $under.rename),
+            lists: $list($over.lists, $under.lists),
             operations: $over.operations.or($under.operations),
             responses: $over.responses.or($under.responses),
             stream_usage: $over.stream_usage.or($under.stream_usage),
@@ -230,6 +234,11 @@ impl Quirks {
     }
 
     fn check_only(&self, path: &str, report: &mut Report) {
+        let lists = self.lists.as_deref().unwrap_or_default();
+        check_count(lists.len(), &format!("{path}.lists"), report);
+        for (index, field) in lists.iter().enumerate() {
+            check_field(field, &format!("{path}.lists[{index}]"), report);
+        }
         for (field, values) in self.only.iter().flatten() {
             let path = format!("{path}.only");
             check_field(field, &path, report);
