@@ -4,6 +4,7 @@
 //! A field that decides something and comes twice is refused: the provider might obey the other one. So is one in another
 //! case, which some servers take for the same.
 
+mod bedrock;
 mod gemini;
 
 use std::borrow::Cow;
@@ -70,7 +71,7 @@ pub(crate) struct Places {
 }
 
 /// The fields that are read; each has a bit, so that a second one is seen.
-const FIELDS: [&str; 18] = [
+const FIELDS: [&str; 20] = [
     "model",
     "messages",
     "input",
@@ -89,6 +90,8 @@ const FIELDS: [&str; 18] = [
     "store",
     "previous_response_id",
     "conversation",
+    "query",
+    "documents",
 ];
 
 impl Envelope {
@@ -156,6 +159,7 @@ fn needed(dialect: Dialect, operation: Operation) -> Option<&'static str> {
         ) => Some("messages"),
         (Operation::Embeddings, Dialect::OpenAi) => Some("input"),
         (Operation::Chat, Dialect::Gemini) => Some("contents"),
+        (Operation::Rerank, _) => Some("query"),
         _ => None,
     }
 }
@@ -196,6 +200,9 @@ impl Reader<'_> {
         if self.dialect == Dialect::Gemini {
             return self.gemini_field(key);
         }
+        if self.dialect == Dialect::Bedrock && self.bedrock_field(key)? {
+            return Ok(());
+        }
         let name = self.scanner.name(key);
         let Some((field, bit)) =
             FIELDS.iter().zip(0_u32..).find(|(field, _)| field.as_bytes() == name.as_ref())
@@ -226,6 +233,11 @@ impl Reader<'_> {
             }
             "tools" | "functions" => self.tools(),
             "messages" | "system" | "input" | "prompt" | "instructions" => self.text(),
+            "query" | "documents"
+                if matches!(self.dialect, Dialect::Cohere) || self.operation == Operation::Rerank =>
+            {
+                self.text()
+            }
             "store" => {
                 let span = self.scanner.skip()?;
                 self.envelope.places.unstored = self.scanner.bytes(span) == b"false";

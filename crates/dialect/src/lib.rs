@@ -34,6 +34,7 @@ mod outbound;
 mod quirks;
 mod relay;
 mod remote;
+mod rerank;
 mod responses;
 mod scan;
 mod schema;

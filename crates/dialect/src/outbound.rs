@@ -10,7 +10,7 @@ use crate::{
     losses::{Losses, unseal_ids},
     openai,
     quirks::{self, StreamUsage},
-    responses,
+    rerank, responses,
     scan::Span,
 };
 
@@ -25,6 +25,9 @@ pub fn encode_call(call: &Call, target: &TargetShape<'_>) -> Result<Outbound, Fa
     if call.operation.is_raw() && call.dialect != target.dialect {
         let message = format!("this operation is not translated, and the target speaks {}", target.dialect);
         return Err(Fault::unsupported(message));
+    }
+    if call.operation == Operation::Rerank && !rerank::is_passed(call, target) {
+        return finish(rerank::encode(call, target)?, target);
     }
     if call.operation.is_raw() || !is_rewritten(call, target) {
         let body = splice(&call.body, edits(call, target));

@@ -10,7 +10,7 @@ use crate::{
     fault::{decode_in_band, garbage},
     gemini, openai,
     relay::failed,
-    responses,
+    rerank, responses,
     unnamed::Unnamed,
 };
 
@@ -44,6 +44,9 @@ pub fn relay_answer(call: &Call, upstream: impl Into<Wire>, body: Bytes) -> Resu
         return count::relay(call, body);
     }
     let upstream = upstream.into().dialect;
+    if call.operation == Operation::Rerank {
+        return rerank::relay(call, upstream, body);
+    }
     let known = match upstream {
         Dialect::OpenAi => Some(openai_summary(call, &body)?),
         Dialect::Anthropic => Some(anthropic_summary(call, &body)?),

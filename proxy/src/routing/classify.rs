@@ -117,7 +117,7 @@ impl Needs {
         let is_translated = provider.quirks.responses == Some(ResponsesVia::Translate);
         let lacks = match self.operation {
             Operation::Embeddings => theirs == policy::Dialect::Anthropic,
-            Operation::Rerank => matches!(theirs, policy::Dialect::Anthropic | policy::Dialect::Gemini),
+            Operation::Rerank => !is_openai && theirs != policy::Dialect::Cohere,
             Operation::CountTokens => theirs == policy::Dialect::Cohere || (is_openai && is_translated),
             _ => false,
         };
