@@ -2,6 +2,7 @@
 
 mod anthropic;
 mod bedrock;
+mod cohere;
 mod gemini;
 mod misbehaviour;
 mod openai;

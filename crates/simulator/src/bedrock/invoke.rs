@@ -61,7 +61,7 @@ struct CountRequest {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Input {
-    Converse(ConverseRequest),
+    Converse(Box<ConverseRequest>),
     InvokeModel { body: String },
 }
 

@@ -76,12 +76,10 @@ fn check_roles(messages: &[Message]) -> Result<(), Refusal> {
 }
 
 fn check_block(block: &Block, at: &str) -> Result<(), Refusal> {
-    if let Some(text) = &block.text {
-        if text.trim().is_empty() {
-            return Err(invalid(format!(
-                "The text field in the ContentBlock object at {at} is blank. Add text to the text field, and try again."
-            )));
-        }
+    if block.text.as_ref().is_some_and(|text| text.trim().is_empty()) {
+        return Err(invalid(format!(
+            "The text field in the ContentBlock object at {at} is blank. Add text to the text field, and try again."
+        )));
     }
     if let Some(call) = &block.tool_use {
         check_name(&call.name, &format!("{at}.toolUse.name"))?;

@@ -120,9 +120,9 @@ impl Question for Embed {
 
     fn answer(&self, facts: &Facts<'_>) -> Result<Made, Refusal> {
         let billed = input(self.texts.iter().map(|(text, _)| tokens_of(text)).sum(), facts.behaviour);
-        let vectors = self.texts.iter().map(|(text, dimensions)| json!(vector(seed(text), *dimensions)));
+        let mut vectors = self.texts.iter().map(|(text, dimensions)| json!(vector(seed(text), *dimensions)));
         let mut answer = match self.shape {
-            Shape::One => json!({"embedding": {"values": vectors.last()}}),
+            Shape::One => json!({"embedding": {"values": vectors.next()}}),
             Shape::Batch => {
                 json!({"embeddings": vectors.map(|values| json!({"values": values})).collect::<Vec<_>>()})
             }

@@ -315,12 +315,11 @@ fn check_generation(config: &GenerationConfig, model: &str) -> Result<(), Refusa
     if thinking.thinking_level.is_some() && (model.contains("gemini-2") || model.contains("gemini-1")) {
         return Err(invalid("Thinking level is not supported for this model."));
     }
-    if let Some(level) = thinking.thinking_level.as_deref() {
-        if !["MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH"].contains(&level.to_uppercase().as_str()) {
-            return Err(invalid(format!(
-                "Invalid value at 'generation_config.thinking_config.thinking_level': \"{level}\""
-            )));
-        }
+    let levels = ["MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH"];
+    match thinking.thinking_level.as_deref() {
+        Some(level) if !levels.contains(&level.to_uppercase().as_str()) => Err(invalid(format!(
+            "Invalid value at 'generation_config.thinking_config.thinking_level': \"{level}\""
+        ))),
+        _ => Ok(()),
     }
-    Ok(())
 }
