@@ -1,6 +1,6 @@
 //! Where a call goes below a provider's base URL. It must not know hosts or credentials.
 
-use crate::{Call, Dialect, Operation, Platform, TargetShape};
+use crate::{Call, Dialect, Operation, Platform, TargetShape, embeddings::predicts};
 
 /// The path and query of a call, relative to the provider's base URL. The model's name is escaped.
 #[must_use]
@@ -40,11 +40,11 @@ pub fn endpoint(call: &Call, target: &TargetShape<'_>) -> String {
             _ => "/v1/messages".to_owned(),
         },
         (Dialect::Gemini, Platform::Vertex { project, location }) => {
-            let verb = gemini_verb(call);
+            let verb = gemini_verb(call, target);
             let models = "publishers/google/models";
             format!("/v1/projects/{project}/locations/{location}/{models}/{}:{verb}", model())
         }
-        (Dialect::Gemini, _) => format!("/v1beta/models/{}:{}", model(), gemini_verb(call)),
+        (Dialect::Gemini, _) => format!("/v1beta/models/{}:{}", model(), gemini_verb(call, target)),
         (Dialect::Bedrock, _) => {
             let verb = match call.operation {
                 Operation::CountTokens => "count-tokens",
@@ -77,9 +77,10 @@ fn openai_path(dialect: Dialect, operation: Operation) -> &'static str {
     }
 }
 
-fn gemini_verb(call: &Call) -> &'static str {
+fn gemini_verb(call: &Call, target: &TargetShape<'_>) -> &'static str {
     match call.operation {
         Operation::CountTokens => "countTokens",
+        Operation::Embeddings if predicts(target) => "predict",
         Operation::Embeddings => "batchEmbedContents",
         _ if call.envelope.stream => "streamGenerateContent?alt=sse",
         _ => "generateContent",

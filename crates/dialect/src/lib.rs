@@ -17,6 +17,7 @@ mod claude;
 mod cohere;
 mod count;
 mod effort;
+mod embeddings;
 mod endpoint;
 mod envelope;
 mod eventstream;
@@ -50,6 +51,7 @@ pub use canonical::{
     Answer, Choice, Citation, Event, Extra, Json, Logprobs, Message, OutputFormat, Part, PartBody, Reasoning,
     Request, Role, Source, Tool, ToolBody, ToolChoice,
 };
+pub use embeddings::{EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Purpose, Vector};
 pub use endpoint::endpoint;
 pub use envelope::Envelope;
 pub use eventstream::{aws_event, aws_exception};

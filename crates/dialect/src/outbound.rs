@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::{
     Call, Dialect, Fault, MaxTokensField, Operation, Outbound, Platform, Request, TargetShape, anthropic,
-    bedrock, cohere, count,
+    bedrock, cohere, count, embeddings,
     envelope::Places,
     gemini, hosted,
     losses::{Losses, unseal_ids},
@@ -28,6 +28,10 @@ pub fn encode_call(call: &Call, target: &TargetShape<'_>) -> Result<Outbound, Fa
     }
     if call.operation == Operation::Rerank && !rerank::is_passed(call, target) {
         return finish(rerank::encode(call, target)?, target);
+    }
+    let is_home = call.dialect == target.dialect;
+    if call.operation == Operation::Embeddings && (!is_home || embeddings::is_rewritten(call, target)) {
+        return finish(embeddings::encode_call(call, target)?, target);
     }
     if call.operation.is_raw() || !is_rewritten(call, target) {
         let body = splice(&call.body, edits(call, target));

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     Answer, Call, Dialect, Fault, Operation, Part, PartBody, StopReason, Usage, Wire, anthropic, bedrock,
-    cohere, count,
+    cohere, count, embeddings,
     fault::{decode_in_band, garbage},
     gemini, openai,
     relay::failed,
@@ -46,6 +46,9 @@ pub fn relay_answer(call: &Call, upstream: impl Into<Wire>, body: Bytes) -> Resu
     let upstream = upstream.into().dialect;
     if call.operation == Operation::Rerank {
         return rerank::relay(call, upstream, body);
+    }
+    if call.operation == Operation::Embeddings && !embeddings::passes(call, upstream, &body) {
+        return embeddings::relay(call, upstream, body);
     }
     let known = match upstream {
         Dialect::OpenAi => Some(openai_summary(call, &body)?),
