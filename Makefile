@@ -37,10 +37,18 @@ soak:
 	cargo build --release -p frontdoor-cli -p frontdoor-bench
 	target/release/frontdoor-bench soak --minutes $${MINUTES:-10}
 
-# The decoders under random bytes for a while; SECONDS_EACH=60 make fuzz.
+# The decoders and the readers of policy under random bytes for a while; SECONDS_EACH=60 make fuzz. Then the same laws under
+# libFuzzer, where cargo-fuzz and a nightly compiler are installed.
+fuzz: export FRONTDOOR_FUZZ_SECONDS = $(or $(SECONDS_EACH),60)
 fuzz:
 	@scripts/setup build
-	FRONTDOOR_FUZZ_SECONDS=$${SECONDS_EACH:-60} cargo test --release -p frontdoor-tests --test fuzz -- --nocapture
+	FRONTDOOR_FUZZ_CORPUS=$(CURDIR)/fuzz/corpus cargo test --release -p frontdoor-dialect --test fuzz -- --nocapture
+	cargo test --release -p frontdoor-tests --test fuzz -- --nocapture
+	@if cargo +nightly fuzz --version >/dev/null 2>&1; then \
+		for law in $$(cargo +nightly fuzz list); do \
+			cargo +nightly fuzz run $$law -- -max_total_time=$$FRONTDOOR_FUZZ_SECONDS -max_len=16384 || exit 1; \
+		done; \
+	else echo "cargo-fuzz is not installed: libFuzzer was left out"; fi
 
 # What is shipped: thin LTO, one codegen unit.
 dist:

@@ -77,6 +77,9 @@ pub fn relay_answer(call: &Call, upstream: impl Into<Wire>, body: Bytes) -> Resu
     if call.dialect == upstream {
         return Ok((body, summary));
     }
+    if answer.choices.is_empty() {
+        return Err(Fault::bad_answer("invalid_answer", "the provider's answer has no content"));
+    }
     Unnamed::new(call).fill(&mut answer.id, &mut answer.model, &body);
     let body = match call.dialect {
         Dialect::OpenAi => openai::answer::encode(&answer, call.created),

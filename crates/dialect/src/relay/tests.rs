@@ -503,3 +503,12 @@ fn an_empty_reason_is_no_reason() {
         assert_eq!(cut.ending.unwrap_err().code, "stream_cut");
     }
 }
+
+#[test]
+fn usage_told_before_the_answer_begins_is_not_lost() {
+    let stream = openai(&[usage(), delta(json!({"content": "a"})), finish("stop")]);
+    let there = run(&call(Dialect::Anthropic, false), Dialect::OpenAi, stream.as_bytes(), usize::MAX);
+    let back = run(&call(Dialect::OpenAi, true), Dialect::Anthropic, there.out.as_bytes(), usize::MAX);
+    assert_eq!(back.summary.usage, there.summary.usage);
+    assert!(there.summary.usage.is_some_and(|usage| usage.output > 0), "{:?}", there.summary);
+}

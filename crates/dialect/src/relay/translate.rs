@@ -129,7 +129,9 @@ impl Translate {
                 continue;
             }
             self.learn(&event)?;
-            if let Event::Start { id, model, .. } = &mut event {
+            if let Event::Start { id, model, usage, .. } = &mut event {
+                // Some tell what was used before they begin.
+                *usage = usage.or(self.summary.usage);
                 self.unnamed.fill(id, model, said);
             }
             self.encoder.encode(event, written)?;

@@ -169,3 +169,12 @@ fn embeddings_are_answers_without_choices() {
     let fault = relay_answer(&call, Dialect::OpenAi, Bytes::from_static(br#"{"choices":[]}"#)).unwrap_err();
     assert_eq!(fault.code, "invalid_answer");
 }
+
+#[test]
+fn an_answer_without_any_content_is_a_fault_on_every_road() {
+    for caller in [Dialect::OpenAi, Dialect::Anthropic, Dialect::Responses] {
+        let body = json!({"promptTokensDetails": [], "totalTokens": 3});
+        let fault = relay(caller, Dialect::Gemini, &body).unwrap_err();
+        assert_eq!(fault.code, "invalid_answer", "{caller}");
+    }
+}
