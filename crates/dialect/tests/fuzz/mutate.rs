@@ -141,25 +141,29 @@ impl Random {
                 fields.insert(name, value);
             }
             (3, _) => {
-                if let Ok(mut other) = serde_json::from_slice::<Value>(other) {
-                    while other.is_object() || other.is_array() {
-                        let inside: Vec<Value> = match other {
-                            Value::Array(items) => items,
-                            Value::Object(fields) => fields.into_iter().map(|(_, value)| value).collect(),
-                            _ => Vec::new(),
-                        };
-                        if inside.is_empty() {
-                            return;
-                        }
-                        other = self.pick(&inside).clone();
-                        if self.next(4) == 0 {
-                            break;
-                        }
-                    }
-                    *place = other;
+                if let Ok(other) = serde_json::from_slice::<Value>(other) {
+                    *place = self.somewhere(other);
                 }
             }
             _ => *place = self.odd(),
+        }
+    }
+
+    /// A value inside another.
+    fn somewhere(&mut self, mut value: Value) -> Value {
+        loop {
+            let inside: Vec<Value> = match value {
+                Value::Array(items) => items,
+                Value::Object(fields) => fields.into_iter().map(|(_, value)| value).collect(),
+                plain => return plain,
+            };
+            if inside.is_empty() {
+                return Value::Null;
+            }
+            value = self.pick(&inside).clone();
+            if self.next(4) == 0 {
+                return value;
+            }
         }
     }
 
