@@ -13,6 +13,16 @@ pub mod code {
     pub const MODEL_NOT_PERMITTED: &str = "model_not_permitted";
     /// Missing, malformed, unknown, expired or revoked: all alike to the caller.
     pub const INVALID_KEY: &str = "invalid_key";
+    /// The key may not use the provider natively.
+    pub const PROVIDER_NOT_PERMITTED: &str = "provider_not_permitted";
+    /// No such provider.
+    pub const UNKNOWN_PROVIDER: &str = "unknown_provider";
+    /// Several providers could be meant.
+    pub const PROVIDER_NEEDED: &str = "provider_needed";
+    /// No provider that may be asked holds it.
+    pub const UNKNOWN_OBJECT: &str = "unknown_object";
+    /// Not a failure of ours: what the record says when a provider's own error was passed on to a native call.
+    pub const PROVIDER_REFUSED: &str = "provider_refused";
     /// The call itself is wrong.
     pub const INVALID_REQUEST: &str = "invalid_request";
     /// No such path.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::hmac;
-use dialect::Call;
+use dialect::{Call, Dialect};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use policy::compiled::{Key, Matched};
@@ -17,6 +17,8 @@ use policy::{Policy, UnlistedModels};
 use crate::failure::{Failure, code};
 use crate::frontend::Tags;
 
+/// Where SDKs put a key that is no bearer token: Anthropic's, Google's and Azure's.
+const KEY_HEADERS: [&str; 3] = ["x-api-key", "x-goog-api-key", "api-key"];
 /// Names are at most 253 characters, so nothing longer is a model.
 const MAX_MODEL_NAME: usize = 256;
 /// How many names a refusal suggests.
@@ -86,16 +88,24 @@ impl Permitted {
     pub fn matched(&self) -> &Matched {
         &self.matched
     }
+
+    /// What the first target speaks.
+    pub fn dialect(&self) -> Dialect {
+        let first = self.matched.model.targets.first();
+        let named = first.and_then(|target| Dialect::named(&target.provider.dialect.to_string()));
+        named.unwrap_or(Dialect::OpenAi)
+    }
 }
 
-/// Finds out who calls. `now_ms` is wall time.
+/// Finds out who calls. `query_key` is the key that Google's callers may write into the query; `now_ms` is wall time.
 pub fn identify(
     policy: &Policy,
     pepper: &Pepper,
     headers: &HeaderMap,
+    query_key: Option<&str>,
     now_ms: u64,
 ) -> Result<Caller, Failure> {
-    let presented = presented(headers);
+    let presented = presented(headers).or(query_key.map(str::as_bytes));
     let Some(hash) = pepper.hash(presented.unwrap_or_default()) else {
         return Err(not_ready("the proxy has not yet received what it checks keys with"));
     };
@@ -103,8 +113,8 @@ pub fn identify(
     let valid = found
         .filter(|key| presented.is_some() && !key.revoked && key.expires_ms.is_none_or(|at| now_ms < at));
     let Some(key) = valid else {
-        let message =
-            "invalid key: send a valid Frontdoor key as `authorization: Bearer KEY` or as `x-api-key: KEY`";
+        let message = "invalid key: send a valid Frontdoor key as `authorization: Bearer KEY`, or as `x-api-key`, \
+            `x-goog-api-key` or `api-key`";
         return Err(Failure::caller(code::INVALID_KEY, 401, message));
     };
     Ok(Caller { key: Arc::clone(key), tags: Tags::parse(headers)? })
@@ -155,8 +165,13 @@ fn presented(headers: &HeaderMap) -> Option<&[u8]> {
         let (scheme, key) = value.as_bytes().split_at_checked(7)?;
         scheme.eq_ignore_ascii_case(b"bearer ").then(|| key.trim_ascii())
     });
-    bearer.or_else(|| headers.get("x-api-key").map(|value| value.as_bytes().trim_ascii()))
+    let named = || KEY_HEADERS.iter().find_map(|name| headers.get(*name));
+    bearer.or_else(|| named().map(|value| value.as_bytes().trim_ascii()))
 }
+
+mod native;
+
+pub use native::permit_passage;
 
 #[cfg(test)]
 mod tests;

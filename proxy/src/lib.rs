@@ -7,7 +7,8 @@
 //! Deliberately absent: any knowledge of the store or of the control plane's insides; rules (they live in `policy`);
 //! wire formats of models (they live in `dialect`).
 
-pub mod app;
+pub mod affinity;
+mod app;
 pub mod cache;
 pub mod control;
 pub mod exchange;

@@ -10,10 +10,11 @@ use http::{HeaderMap, Request, Response};
 use hyper::body::Body;
 use lifecycle::Clock;
 
+use crate::affinity::Affinity;
 use crate::exchange::{Exchange, RecordSink, Trace};
 use crate::failure::{Failure, Origin, Source};
 use crate::frontend::{self, Common, Inbound, ResponseBody, Surface};
-use crate::identity::Caller;
+use crate::identity::Permitted;
 use crate::limits::Admitted;
 use crate::runtime::{Current, Runtime};
 use crate::telemetry::InFlight;
@@ -43,6 +44,7 @@ pub struct Room {
 struct Arrived<B> {
     surface: Surface,
     headers: HeaderMap,
+    query_key: Option<String>,
     body: B,
 }
 
@@ -53,18 +55,20 @@ impl Room {
         B: Body<Data = Bytes, Error: Into<Source>> + Unpin,
     {
         let (head, body) = request.into_parts();
-        let surface = match Surface::find(&head.method, head.uri.path(), &head.headers) {
+        let (path, query) = (head.uri.path(), head.uri.query());
+        let surface = match Surface::find(&head.method, path, query, &head.headers) {
             Ok(surface) => surface,
             Err(misdirected) => return frontend::render_misdirected(Common::bare(&self.clock), &misdirected),
         };
         let dialect = surface.dialect();
         let mut exchange = self.begin(&surface, &head.headers);
-        let arrived = Arrived { surface, headers: head.headers, body };
+        let query_key = surface.key_in(query);
+        let arrived = Arrived { surface, headers: head.headers, query_key, body };
         match self.serve(arrived, &mut exchange).await {
-            Ok(Served::Call { admitted, answer, inbound, cache }) => {
+            Ok(Served::Call { admitted, answer, inbound, affinity, cache }) => {
                 let common = Common::of(dialect, &mut exchange);
-                let answered = settle::attach(admitted, answer, &inbound, exchange);
-                frontend::render_answer(common, cache.as_str(), answered)
+                let answered = settle::attach(admitted, answer, &inbound, &affinity, exchange);
+                frontend::render_answer(common, dialect, cache.as_str(), answered)
             }
             Ok(Served::Models(list)) => {
                 exchange.answered();
@@ -95,29 +99,40 @@ impl Room {
     where
         B: Body<Data = Bytes, Error: Into<Source>> + Unpin,
     {
-        let Arrived { surface, headers, body } = arrived;
+        let Arrived { surface, headers, query_key, body } = arrived;
         let Some(runtime) = self.current.load() else {
             return Err(identity::not_ready("the proxy has not yet received a policy"));
         };
-        exchange.decided_by(&runtime.policy);
-        let caller = identity::identify(&runtime.policy, &runtime.pepper, &headers, self.clock.unix_ms())?;
+        let policy = &runtime.policy;
+        exchange.decided_by(policy);
+        let now_ms = self.clock.unix_ms();
+        let caller = identity::identify(policy, &runtime.pepper, &headers, query_key.as_deref(), now_ms)?;
         exchange.identified(caller.key(), caller.tags().as_map());
         match surface {
-            Surface::Call(dialect, operation) => {
-                let kind = (dialect, operation);
-                let call =
-                    frontend::read_call(kind, &headers, body, self.max_body, self.clock.unix_ms()).await?;
+            Surface::Call(asked) => {
+                let call = frontend::read_call(asked, &headers, body, self.max_body, now_ms).await?;
                 exchange.asked(&call.envelope);
-                let inbound = Inbound { call, headers, tags: caller.tags().clone() };
-                walk(&runtime, caller, inbound, exchange).await
+                let permitted = identity::permit(policy, caller, &call)?;
+                let inbound = Inbound::new(call, headers, permitted.caller().tags().clone());
+                walk(&runtime, permitted, inbound, exchange).await
+            }
+            Surface::Passage(passage) => {
+                let call = frontend::read_passage(&passage, &headers, body, self.max_body).await?;
+                exchange.asked(&call.envelope);
+                let holder = runtime.affinity.holder_for(&passage, &call.body);
+                let model = &call.envelope.model;
+                let permitted = identity::permit_passage(policy, caller, &passage, holder.as_ref(), model)?;
+                let inbound = Inbound::new(call, headers, permitted.caller().tags().clone());
+                let inbound = inbound.passing(passage, permitted.dialect());
+                walk(&runtime, permitted, inbound, exchange).await
             }
             Surface::Models(dialect) => {
-                let visible = runtime.policy.visible_models(caller.key());
+                let visible = policy.visible_models(caller.key());
                 let entries: Vec<_> = visible.into_iter().map(|model| entry(&model.name)).collect();
                 Ok(Served::Models(dialect::encode_models(dialect, &entries)))
             }
             Surface::Model(dialect, name) => {
-                identity::resolve(&runtime.policy, &caller, &name)?;
+                identity::resolve(policy, &caller, &name)?;
                 Ok(Served::Models(dialect::encode_model(dialect, &entry(&name))))
             }
         }
@@ -130,25 +145,31 @@ impl Room {
     reason = "the large one is the rule, and boxing it would cost each call an allocation"
 )]
 enum Served {
-    Call { admitted: Admitted, answer: Answer, inbound: guard::Inspected, cache: cache::Lookup },
+    Call {
+        admitted: Admitted,
+        answer: Answer,
+        inbound: guard::Inspected,
+        affinity: Affinity,
+        cache: cache::Lookup,
+    },
     Models(Bytes),
 }
 
 /// The whole life of a call to a model, in order.
 async fn walk(
     runtime: &Runtime,
-    caller: Caller,
-    inbound: Inbound,
+    permitted: Permitted,
+    mut inbound: Inbound,
     exchange: &mut Exchange,
 ) -> Result<Served, Failure> {
-    let permitted = identity::permit(&runtime.policy, caller, &inbound.call)?;
     let admitted = limits::admit(&runtime.policy, &runtime.limits, permitted, &inbound, exchange)?;
+    inbound.holder = runtime.affinity.holder_mentioned(&inbound.call);
     let inbound = guard::inspect_call(inbound);
     let cache = cache::look_up(&inbound);
     let plan = routing::plan(runtime, &admitted, inbound.inbound(), exchange)?;
     let answer = upstream::dispatch(&runtime.upstreams, &plan, inbound.inbound(), exchange).await?;
     let answer = guard::inspect_answer(answer);
-    Ok(Served::Call { admitted, answer, inbound, cache })
+    Ok(Served::Call { admitted, answer, inbound, affinity: runtime.affinity.clone(), cache })
 }
 
 fn entry(name: &str) -> ModelEntry {

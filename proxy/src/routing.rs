@@ -150,15 +150,20 @@ impl Question<'_> {
         let mut candidates = Vec::with_capacity(found.kept.len() + found.rejected.len());
         let mut targets = self.order(rule, &found.kept, &mut candidates, random);
         self.append_fallbacks(rule, &mut targets, &mut candidates, &mut found.rejected);
+        self.prefer_holder(&mut targets, &mut candidates);
         candidates.append(&mut found.rejected);
         let plan = if targets.is_empty() {
             Err(self.no_target(&candidates))
         } else {
             Ok(Plan {
-                targets,
                 timeouts: rule.map(|rule| rule.timeouts).unwrap_or_default(),
-                retries: rule.map_or_else(RetryRules::default, |rule| RetryRules::from(&rule.retries)),
+                retries: match (rule, &self.inbound.passage) {
+                    (Some(rule), _) => RetryRules::from(&rule.retries),
+                    (None, None) => RetryRules::default(),
+                    (None, Some(_)) => RetryRules::each_once(targets.len()),
+                },
                 on_unsupported: rule.and_then(|rule| rule.on_unsupported),
+                targets,
             })
         };
         let decided = Decided {
@@ -172,6 +177,10 @@ impl Question<'_> {
 
     /// The first rule that holds. What could not be computed is noted among the rejected.
     fn rule(&self, found: &mut Found) -> (Option<&compiled::Route>, Option<&Rule>) {
+        if self.inbound.passage.is_some() {
+            // The provider is chosen already.
+            return (None, None);
+        }
         for route in self.policy.routes_for(&self.inbound.call.envelope.model) {
             for rule in &route.rules {
                 let Some(condition) = &rule.when else { return (Some(route), Some(rule)) };
@@ -281,6 +290,25 @@ impl Question<'_> {
             }
         }
         rejected.append(&mut found.rejected);
+    }
+
+    /// Whoever holds what the call mentions comes first: elsewhere it would make no sense.
+    fn prefer_holder(&self, targets: &mut [Planned], candidates: &mut [Candidate]) {
+        let Some(holder) = &self.inbound.holder else { return };
+        let is_holder = |planned: &Planned| *planned.target.provider.name.as_str() == *holder.provider;
+        let Some(at) = targets.iter().position(is_holder).filter(|at| *at > 0) else { return };
+        if let Some(front) = targets.get_mut(..=at) {
+            front.rotate_right(1);
+        }
+        for candidate in candidates.iter_mut().filter(|candidate| candidate.rank > 0) {
+            let rank = usize::try_from(candidate.rank).unwrap_or(usize::MAX);
+            if rank == at + 1 {
+                candidate.rank = 1;
+                candidate.reason = "holds what the call mentions".into();
+            } else if rank <= at {
+                candidate.rank += 1;
+            }
+        }
     }
 
     fn fitness(&self, planned: &Planned) -> Fitness {

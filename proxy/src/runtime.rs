@@ -10,6 +10,7 @@ use lifecycle::ReadinessGuard;
 use parking_lot::Mutex;
 use policy::{Diagnostic, Policy};
 
+use crate::affinity::Affinity;
 use crate::identity::Pepper;
 use crate::{limits, upstream};
 
@@ -24,6 +25,8 @@ pub struct Runtime {
     pub limits: limits::Live,
     /// Connections, breakers and latencies of providers.
     pub upstreams: upstream::Live,
+    /// Who holds what. Shared by all versions.
+    pub affinity: Affinity,
 }
 
 /// What every runtime of one process is built with.
@@ -42,7 +45,8 @@ impl Runtime {
             limits::Live::build(&policy, previous.map(|previous| &previous.limits), &parts.upstream.clock);
         let upstreams =
             upstream::Live::build(&policy, previous.map(|previous| &previous.upstreams), &parts.upstream)?;
-        Ok(Self { policy: Arc::new(policy), pepper: parts.pepper.clone(), limits, upstreams })
+        let affinity = previous.map(|previous| previous.affinity.clone()).unwrap_or_default();
+        Ok(Self { policy: Arc::new(policy), pepper: parts.pepper.clone(), limits, upstreams, affinity })
     }
 }
 

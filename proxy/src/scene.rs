@@ -88,7 +88,7 @@ pub(crate) fn headers(key: &str) -> HeaderMap {
 
 /// Whoever shows `key`.
 pub(crate) fn caller(policy: &Policy, key: &str) -> Caller {
-    identity::identify(policy, &pepper(), &headers(key), NOW_MS).unwrap()
+    identity::identify(policy, &pepper(), &headers(key), None, NOW_MS).unwrap()
 }
 
 /// A chat call in OpenAI's dialect with these fields beside its one message.
@@ -101,7 +101,7 @@ pub(crate) fn call(model: &str, fields: &str) -> Call {
 
 /// That call as it came in.
 pub(crate) fn inbound(model: &str, fields: &str) -> Inbound {
-    Inbound { call: call(model, fields), headers: HeaderMap::new(), tags: Tags::default() }
+    Inbound::new(call(model, fields), HeaderMap::new(), Tags::default())
 }
 
 /// Keeps every record.

@@ -8,11 +8,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use dialect::{StopReason, Summary, Usage};
+use dialect::{Dialect, Operation, StopReason, Summary, Usage};
 use http::{HeaderMap, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 use policy::{NanoUsd, Prices, TokenCounts};
 
+use crate::affinity::{Affinity, Holder};
 use crate::exchange::Exchange;
 use crate::failure::{Failure, code};
 use crate::guard::Inspected;
@@ -106,10 +107,20 @@ struct Account {
     exchange: Exchange,
     prices: Option<Prices>,
     input_chars: u64,
+    operation: Operation,
+    /// Whether the provider holds the answer.
+    holds: bool,
+    affinity: Affinity,
 }
 
 /// Binds the answer to its account. A whole answer is settled at once.
-pub fn attach(admitted: Admitted, answer: Answer, inbound: &Inspected, mut exchange: Exchange) -> Answered {
+pub fn attach(
+    admitted: Admitted,
+    answer: Answer,
+    inbound: &Inspected,
+    affinity: &Affinity,
+    mut exchange: Exchange,
+) -> Answered {
     let Answer { target: served, headers, body, dropped, defaulted } = answer;
     exchange.note(|record| {
         record.model.clone_from(&served.model);
@@ -117,8 +128,16 @@ pub fn attach(admitted: Admitted, answer: Answer, inbound: &Inspected, mut excha
         record.upstream_model.clone_from(&served.upstream_model);
     });
     let prices = served.prices.clone();
-    let account =
-        Account { admitted, exchange, prices, input_chars: inbound.inbound().call.envelope.input_chars };
+    let call = &inbound.inbound().call;
+    let account = Account {
+        admitted,
+        exchange,
+        prices,
+        input_chars: call.envelope.input_chars,
+        operation: call.operation,
+        holds: call.dialect == Dialect::Responses,
+        affinity: affinity.clone(),
+    };
     let mut status = StatusCode::OK;
     let (cost, body) = match body {
         AnswerBody::Whole { bytes, summary } => {
@@ -135,7 +154,7 @@ pub fn attach(admitted: Admitted, answer: Answer, inbound: &Inspected, mut excha
             let mut streaming = Streaming::of(Source::Raw(raw), status, account);
             if is_over {
                 // Nobody asks an empty body whether it has ended.
-                streaming.settle(code::OK);
+                streaming.settle(if status.as_u16() >= 400 { code::PROVIDER_REFUSED } else { code::OK });
             }
             (None, AnsweredBody::Stream(Box::new(streaming)))
         }
@@ -144,11 +163,30 @@ pub fn attach(admitted: Admitted, answer: Answer, inbound: &Inspected, mut excha
 }
 
 impl Account {
+    /// Who holds what the answer made.
+    fn holder(&self) -> Holder {
+        let provider = self.exchange.record().map_or("", |record| record.provider.as_str());
+        let consumer = self.admitted.caller().key().consumer.name.as_str();
+        Holder { provider: provider.into(), consumer: consumer.into() }
+    }
+
     /// Counts what was really used. The exchange comes back without an ending.
     fn settle(self, summary: Summary) -> (Exchange, Option<NanoUsd>) {
-        let Self { admitted, mut exchange, prices, input_chars } = self;
-        let (usage, estimated) = count(&summary, input_chars);
-        let cost = prices.map(|prices| prices.cost(&counts(usage)));
+        // Of all answers only responses can be asked for again.
+        let holder = self.holds.then(|| self.holder());
+        let Self { admitted, mut exchange, prices, input_chars, operation, affinity, .. } = self;
+        if let Some((id, holder)) = summary.object_id.as_ref().zip(holder) {
+            affinity.learn(id, &holder);
+        }
+        let (usage, estimated) = match operation {
+            // Counting uses nothing.
+            Operation::CountTokens => (Usage::default(), false),
+            _ => count(&summary, input_chars),
+        };
+        let cost = match operation {
+            Operation::CountTokens => Some(NanoUsd(0)),
+            _ => prices.map(|prices| prices.cost(&counts(usage))),
+        };
         admitted.settle(usage.total(), usage.output);
         exchange.note(|record| {
             record.tokens = usage;
@@ -252,7 +290,8 @@ impl Streaming {
             }
             Poll::Ready(None) => {
                 let failed = self.source.ending().failure.map(|failure| failure.code);
-                self.settle(failed.unwrap_or(code::OK));
+                let refused = self.status >= 400;
+                self.settle(failed.unwrap_or(if refused { code::PROVIDER_REFUSED } else { code::OK }));
                 // A stream in the caller's dialect has told the failure in band.
                 let is_torn = failed.is_some() && matches!(self.source, Source::Raw(_));
                 Poll::Ready(is_torn.then_some(Err(Torn)))
@@ -274,10 +313,15 @@ impl Streaming {
     }
 
     fn settle(&mut self, code: &'static str) {
-        if code == code::OK {
+        if matches!(code, code::OK | code::PROVIDER_REFUSED) {
             self.begin();
         }
         if let Some(account) = self.account.take() {
+            if let Source::Raw(raw) = &self.source
+                && let Some(told) = raw.told()
+            {
+                account.affinity.learn_all(told, &account.holder());
+            }
             let (mut exchange, _cost) = account.settle(self.source.ending().summary);
             exchange.note(|record| record.code = code);
         }

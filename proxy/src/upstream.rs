@@ -16,7 +16,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use dialect::{Call, Fault, Operation, Outbound, Summary, TargetShape, Wire};
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, Method, Uri};
 use lifecycle::Clock;
 use policy::compiled;
 use policy::{Diagnostic, Digest, Policy, Prices};
@@ -44,6 +44,7 @@ mod client;
 pub mod credential;
 mod encoding;
 pub mod latency;
+mod native;
 mod provider;
 mod pull;
 mod raw;
@@ -179,6 +180,7 @@ struct Ready {
     upstream: Arc<Upstream>,
     health: Arc<Health>,
     wire: Wire,
+    method: Method,
     uri: Uri,
     body: Bytes,
     headers: HeaderMap,
@@ -221,7 +223,7 @@ impl<'a> Dispatch<'a> {
                 Turn::GiveUp => break,
             }
         }
-        Err(trouble::failure(self.troubles))
+        Err(trouble::failure(self.troubles, self.inbound.call.envelope.continues.as_deref()))
     }
 
     /// Everything that happens at one target.
@@ -240,6 +242,7 @@ impl<'a> Dispatch<'a> {
                 };
             }
         };
+        let is_last = at + 1 >= self.plan.targets.len();
         let mut tries_here = 0;
         loop {
             let pass = match self.enter(at, &ready.health, tries_here) {
@@ -251,7 +254,7 @@ impl<'a> Dispatch<'a> {
             };
             tries_here += 1;
             self.tries += 1;
-            let trouble = match self.attempt(planned, &ready, pass, tries_here == 1).await {
+            let trouble = match self.attempt(planned, &ready, pass, (tries_here == 1, is_last)).await {
                 Ok(success) => return Turn::Answered(Box::new(answer(planned, ready, success))),
                 Err(trouble) => trouble,
             };
@@ -273,7 +276,7 @@ impl<'a> Dispatch<'a> {
         planned: &Planned,
         ready: &Ready,
         pass: Pass,
-        renews: bool,
+        (renews, is_last): (bool, bool),
     ) -> Result<Success, Trouble> {
         let began = self.clock.now();
         let provider = &planned.target.provider;
@@ -284,10 +287,12 @@ impl<'a> Dispatch<'a> {
             health: &ready.health,
             call: &self.inbound.call,
             wire: ready.wire,
+            method: &ready.method,
             uri: &ready.uri,
             body: &ready.body,
             headers: &ready.headers,
             renews,
+            is_last,
             lane: self.exchange.lane(),
             request_id: &request_id,
             clock: &self.clock,
@@ -396,6 +401,20 @@ impl<'a> Dispatch<'a> {
         };
         let (call, model) = (&self.inbound.call, planned.upstream_model.as_str());
         let health = upstream.health(model, self.clock.now());
+        if let Some(passage) = &self.inbound.passage {
+            let uri = upstream.passage_uri(passage).map_err(|_error| Trouble::no_url(name))?;
+            return Ok(Ready {
+                headers: upstream.passage_headers(&self.inbound.headers),
+                upstream: Arc::clone(upstream),
+                health,
+                wire: upstream.spoken.dialect().into(),
+                method: passage.method.clone(),
+                uri,
+                body: call.body.clone(),
+                dropped: Vec::new(),
+                defaulted: Vec::new(),
+            });
+        }
         let quirks = upstream.quirks(&health, model);
         let mut shape = TargetShape {
             max_output_tokens: planned.model.max_output_tokens,
@@ -424,6 +443,7 @@ impl<'a> Dispatch<'a> {
             upstream: Arc::clone(upstream),
             health,
             wire,
+            method: Method::POST,
             uri,
             body: outbound.body,
             dropped: outbound.dropped,

@@ -57,6 +57,19 @@ impl Call {
         Ok(Self { dialect, operation, envelope, body, created: 0 })
     }
 
+    /// A call to a provider's own API: whatever it is, it passes through as it is. What it says of itself is read as far as it
+    /// is understood.
+    #[must_use]
+    pub fn native(asked: impl Into<Asked>, body: Bytes) -> Self {
+        let asked = Asked { operation: Operation::Native, ..asked.into() };
+        let envelope = Envelope::scan(&asked, &body).unwrap_or_else(|_not_ours_to_judge| Envelope {
+            model: asked.model.clone().unwrap_or_default(),
+            n: 1,
+            ..Envelope::default()
+        });
+        Self { dialect: asked.dialect, operation: Operation::Native, envelope, body, created: 0 }
+    }
+
     /// Tells when the call was accepted, in Unix seconds: an OpenAI answer carries a creation time, and an Anthropic
     /// provider does not give one.
     #[must_use]

@@ -221,7 +221,8 @@ impl Reader<'_> {
             "model" => self.model(),
             "stream" => {
                 // Only chats are streamed; elsewhere providers pay no heed to it.
-                self.envelope.stream = self.flag("stream")? && self.operation == Operation::Chat;
+                self.envelope.stream =
+                    self.flag("stream")? && matches!(self.operation, Operation::Chat | Operation::Native);
                 self.envelope.places.stream = Some(self.scanner.last());
                 Ok(())
             }

@@ -74,6 +74,12 @@ impl Meter {
         self.records > 0 || matches!(self.form, Form::Sse(_) | Form::Aws(_))
     }
 
+    /// Whether the answer is a JSON document.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        matches!(self.form, Form::Json { .. })
+    }
+
     /// Looks at the next piece.
     pub fn push(&mut self, piece: &Bytes) {
         let Self { dialect, form, summary, records } = self;

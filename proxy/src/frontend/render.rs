@@ -29,6 +29,7 @@ static RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
+const AWS_STREAM: HeaderValue = HeaderValue::from_static("application/vnd.amazon.eventstream");
 
 /// A longer wait is never asked for: one SDK gives up at once, another sleeps for days.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -110,7 +111,12 @@ impl Common {
 }
 
 /// An answer from a provider, with what `cache` says of it.
-pub fn render_answer(common: Common, cache: &'static str, answered: Answered) -> Response<ResponseBody> {
+pub fn render_answer(
+    common: Common,
+    dialect: Dialect,
+    cache: &'static str,
+    answered: Answered,
+) -> Response<ResponseBody> {
     let Answered { head, body } = answered;
     let Head { status, served, cost, headers: passed_on, dropped, defaulted } = head;
     let mut headers = common.0;
@@ -138,7 +144,8 @@ pub fn render_answer(common: Common, cache: &'static str, answered: Answered) ->
         AnsweredBody::Stream(streaming) if streaming.is_raw() => {}
         AnsweredBody::Stream(_) => {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-            headers.insert(CONTENT_TYPE, EVENT_STREAM);
+            let kind = if dialect == Dialect::Bedrock { AWS_STREAM } else { EVENT_STREAM };
+            headers.insert(CONTENT_TYPE, kind);
         }
     }
     respond(status, headers, ResponseBody::Answered(body))
@@ -184,13 +191,23 @@ pub fn render_failure(common: Common, dialect: Dialect, failure: &Failure) -> Re
 pub fn render_misdirected(common: Common, misdirected: &Misdirected) -> Response<ResponseBody> {
     let (dialect, failure) = match misdirected {
         Misdirected::Path(dialect) => {
-            let message =
-                "no such path: there are /v1/chat/completions, /v1/embeddings, /v1/messages and /v1/models";
+            let message = "no such path: there are /v1/chat/completions, /v1/responses, /v1/messages, \
+                /v1beta/models/NAME:generateContent, /v1/embeddings, /v1/rerank, /v1/images, /v1/audio, /v1/moderations, \
+                /v1/models, /v1/files, /v1/batches and /providers/NAME/";
             (*dialect, Failure::caller(code::UNKNOWN_PATH, 404, message))
         }
         Misdirected::Method(dialect, allowed) => {
             let message = format!("this path is for {allowed} alone");
             (*dialect, Failure::caller(code::METHOD_NOT_ALLOWED, 405, message))
+        }
+        Misdirected::Traversal(dialect) => {
+            let message = "the path has steps such as `..`, which may lead out of what it names";
+            (*dialect, Failure::caller(code::INVALID_REQUEST, 400, message))
+        }
+        Misdirected::NoEvents => {
+            let message =
+                "streams are served as server-sent events: ask for `:streamGenerateContent?alt=sse`";
+            (Dialect::Gemini, Failure::caller(code::INVALID_REQUEST, 400, message).with_param("alt"))
         }
     };
     let mut response = render_failure(common, dialect, &failure);

@@ -1,20 +1,26 @@
-//! Paths and methods. Every path also exists without its `/v1`, for SDKs whose base URL lacks it.
+//! Paths and methods. Every path exists with its version and without, for SDKs whose base URL lacks it.
 //! It must not know bodies or what becomes of a call.
 
-use std::borrow::Cow;
+mod text;
 
-use dialect::{Dialect, Operation};
+use dialect::{Asked, Dialect, Operation};
 use http::{HeaderMap, Method};
+
+use crate::frontend::passage::{self, Held, Passage};
+
+pub(super) use text::decoded;
 
 /// What a path is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Surface {
     /// A call to a model.
-    Call(Dialect, Operation),
+    Call(Asked),
     /// The models that the key may use, in the shape of this dialect.
     Models(Dialect),
     /// One of them.
     Model(Dialect, String),
+    /// A call to a provider's own API.
+    Passage(Passage),
 }
 
 /// A request that is for nothing we serve.
@@ -24,61 +30,54 @@ pub enum Misdirected {
     Path(Dialect),
     /// The path exists for this method only.
     Method(Dialect, &'static str),
+    /// The path leads out of what it names.
+    Traversal(Dialect),
+    /// Gemini's stream without events, which nobody asks for.
+    NoEvents,
 }
 
 impl Surface {
     /// What `path` is for.
-    pub fn find(method: &Method, path: &str, headers: &HeaderMap) -> Result<Self, Misdirected> {
-        let rest = match path.strip_prefix("/v1") {
-            Some(rest) if rest.starts_with('/') => rest,
-            _ => path,
-        };
-        let surface = match rest {
-            "/chat/completions" => Self::Call(Dialect::OpenAi, Operation::Chat),
-            "/embeddings" => Self::Call(Dialect::OpenAi, Operation::Embeddings),
-            "/messages" => Self::Call(Dialect::Anthropic, Operation::Chat),
-            "/models" => Self::Models(spoken(headers)),
-            _ => match rest.strip_prefix("/models/").filter(|name| !name.is_empty()) {
-                Some(name) => Self::Model(spoken(headers), decoded(name).into_owned()),
-                None => return Err(Misdirected::Path(spoken(headers))),
-            },
-        };
+    pub fn find(
+        method: &Method,
+        path: &str,
+        query: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Result<Self, Misdirected> {
+        if let Some(passage) = Passage::find(method, path, query, headers)? {
+            return Ok(Self::Passage(passage));
+        }
+        let surface = model_in_path(path, query).unwrap_or_else(|| plain(path, headers))?;
         if *method == surface.method() { Ok(surface) } else { Err(surface.misdirected()) }
     }
 
-    /// How its callers speak.
-    pub const fn dialect(&self) -> Dialect {
+    /// How its callers speak. A provider's own API is answered in OpenAI's shape until the provider is known.
+    pub fn dialect(&self) -> Dialect {
         match self {
-            Self::Call(dialect, _) | Self::Models(dialect) | Self::Model(dialect, _) => *dialect,
+            Self::Call(asked) => asked.dialect,
+            Self::Models(dialect) | Self::Model(dialect, _) => *dialect,
+            Self::Passage(passage) => passage.dialect,
         }
     }
 
     /// The word for it in records.
-    pub const fn operation(&self) -> &'static str {
+    pub fn operation(&self) -> &'static str {
         match self {
-            Self::Call(Dialect::OpenAi, Operation::Chat) => "chat",
-            Self::Call(Dialect::Responses, Operation::Chat) => "responses",
-            Self::Call(Dialect::Anthropic, Operation::Chat) => "messages",
-            Self::Call(Dialect::Gemini, Operation::Chat) => "generate_content",
-            Self::Call(_, Operation::Chat) => "chat",
-            Self::Call(_, Operation::CountTokens) => "count_tokens",
-            Self::Call(_, Operation::Embeddings) => "embeddings",
-            Self::Call(_, Operation::Rerank) => "rerank",
-            Self::Call(_, Operation::ImageGeneration) => "image_generation",
-            Self::Call(_, Operation::ImageEdit) => "image_edit",
-            Self::Call(_, Operation::Transcription) => "transcription",
-            Self::Call(_, Operation::AudioTranslation) => "audio_translation",
-            Self::Call(_, Operation::Speech) => "speech",
-            Self::Call(_, Operation::Moderation) => "moderation",
-            Self::Call(_, Operation::Native) => "native",
+            Self::Call(asked) => word(asked),
             Self::Models(_) | Self::Model(..) => "models",
+            Self::Passage(passage) => passage.held.as_ref().map_or("native", Held::operation),
         }
+    }
+
+    /// The key in the query, where callers of this surface may write it.
+    pub fn key_in(&self, query: Option<&str>) -> Option<String> {
+        (self.dialect() == Dialect::Gemini).then(|| passage::key_in(query)).flatten()
     }
 
     fn method(&self) -> Method {
         match self {
-            Self::Call(..) => Method::POST,
-            Self::Models(_) | Self::Model(..) => Method::GET,
+            Self::Call(_) => Method::POST,
+            Self::Models(_) | Self::Model(..) | Self::Passage(_) => Method::GET,
         }
     }
 
@@ -88,94 +87,139 @@ impl Surface {
     }
 }
 
-/// The dialect of a caller on a path that both dialects have: only Anthropic's SDKs name their version.
-fn spoken(headers: &HeaderMap) -> Dialect {
-    if headers.contains_key("anthropic-version") { Dialect::Anthropic } else { Dialect::OpenAi }
+const fn word(asked: &Asked) -> &'static str {
+    match (asked.operation, asked.dialect) {
+        (Operation::Chat, Dialect::OpenAi | Dialect::Cohere) => "chat",
+        (Operation::Chat, Dialect::Responses) => "responses",
+        (Operation::Chat, Dialect::Anthropic) => "messages",
+        (Operation::Chat, Dialect::Gemini) => "generate_content",
+        (Operation::Chat, Dialect::Bedrock) => "converse",
+        (Operation::CountTokens, _) => "count_tokens",
+        (Operation::Embeddings, _) => "embeddings",
+        (Operation::Rerank, _) => "rerank",
+        (Operation::ImageGeneration, _) => "image_generation",
+        (Operation::ImageEdit, _) => "image_edit",
+        (Operation::Transcription, _) => "transcription",
+        (Operation::AudioTranslation, _) => "audio_translation",
+        (Operation::Speech, _) => "speech",
+        (Operation::Moderation, _) => "moderation",
+        (Operation::Native, _) => "native",
+    }
 }
 
-/// A path segment without its percent signs. What is no text afterwards is no model's name either, so it stays as it is.
-fn decoded(text: &str) -> Cow<'_, str> {
-    if !text.contains('%') {
-        return Cow::Borrowed(text);
+/// The paths that say all in words of their own.
+fn plain(path: &str, headers: &HeaderMap) -> Result<Surface, Misdirected> {
+    let rest = without_version(path);
+    let call = |dialect, operation| Ok(Surface::Call(Asked::from((dialect, operation))));
+    match rest {
+        "/chat/completions" => call(Dialect::OpenAi, Operation::Chat),
+        "/responses" => call(Dialect::Responses, Operation::Chat),
+        "/responses/input_tokens" => call(Dialect::Responses, Operation::CountTokens),
+        "/embeddings" => call(Dialect::OpenAi, Operation::Embeddings),
+        "/messages" => call(Dialect::Anthropic, Operation::Chat),
+        "/messages/count_tokens" => call(Dialect::Anthropic, Operation::CountTokens),
+        "/rerank" => call(Dialect::Cohere, Operation::Rerank),
+        "/images/generations" => call(Dialect::OpenAi, Operation::ImageGeneration),
+        "/images/edits" => call(Dialect::OpenAi, Operation::ImageEdit),
+        "/audio/transcriptions" => call(Dialect::OpenAi, Operation::Transcription),
+        "/audio/translations" => call(Dialect::OpenAi, Operation::AudioTranslation),
+        "/audio/speech" => call(Dialect::OpenAi, Operation::Speech),
+        "/moderations" => call(Dialect::OpenAi, Operation::Moderation),
+        _ if path == "/v2/chat" => call(Dialect::Cohere, Operation::Chat),
+        _ if path == "/v2/embed" => call(Dialect::Cohere, Operation::Embeddings),
+        _ if path == "/v2/rerank" => call(Dialect::Cohere, Operation::Rerank),
+        "/models" => Ok(Surface::Models(spoken(path, headers))),
+        _ => match rest.strip_prefix("/models/").filter(|name| !name.is_empty()) {
+            Some(name) => Ok(Surface::Model(spoken(path, headers), decoded(name).into_owned())),
+            None => Err(Misdirected::Path(spoken(path, headers))),
+        },
     }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        let escaped = (*byte == b'%').then(|| after.split_at_checked(2)).flatten();
-        let value =
-            escaped.and_then(|(digits, _)| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
-        match (value, escaped) {
-            (Some(value), Some((_, after))) => {
-                bytes.push(value);
-                rest = after;
-            }
-            _ => {
-                bytes.push(*byte);
-                rest = after;
-            }
-        }
+}
+
+/// A path without the version that its dialect may put before it.
+pub(super) fn without_version(path: &str) -> &str {
+    let path = path.strip_prefix("/openai").filter(|rest| rest.starts_with('/')).unwrap_or(path);
+    let rest = ["/v1beta", "/v1"].iter().find_map(|version| path.strip_prefix(version));
+    rest.filter(|rest| rest.starts_with('/')).unwrap_or(path)
+}
+
+/// The paths that name the model themselves: Gemini's, Azure's deployments, and Bedrock's. `None` when it is none of them.
+fn model_in_path(path: &str, query: Option<&str>) -> Option<Result<Surface, Misdirected>> {
+    if let Some(rest) = path.strip_prefix("/openai/deployments/") {
+        return deployment(rest).map(Ok);
     }
-    String::from_utf8(bytes).map_or(Cow::Borrowed(text), Cow::Owned)
+    if let Some(rest) = path.strip_prefix("/model/") {
+        return bedrock(rest).map(Ok);
+    }
+    let rest = without_version(path);
+    let rest = match rest.split_once("/publishers/google/models/") {
+        Some((_, rest)) => rest,
+        None => rest.strip_prefix("/models/")?,
+    };
+    let (name, verb) = rest.rsplit_once(':').or_else(|| rest.rsplit_once("%3A"))?;
+    let (operation, stream) = match verb {
+        "generateContent" => (Operation::Chat, false),
+        "streamGenerateContent" => (Operation::Chat, true),
+        "countTokens" => (Operation::CountTokens, false),
+        "embedContent" | "batchEmbedContents" => (Operation::Embeddings, false),
+        _ => return None,
+    };
+    if stream && !query.is_some_and(|query| query.split('&').any(|pair| pair == "alt=sse")) {
+        return Some(Err(Misdirected::NoEvents));
+    }
+    named(Dialect::Gemini, operation, name, stream).map(Ok)
+}
+
+/// `NAME/chat/completions` and the like, as Azure has it.
+fn deployment(rest: &str) -> Option<Surface> {
+    let (name, path) = rest.split_once('/')?;
+    let operation = match path {
+        "chat/completions" => Operation::Chat,
+        "embeddings" => Operation::Embeddings,
+        "images/generations" => Operation::ImageGeneration,
+        "images/edits" => Operation::ImageEdit,
+        "audio/transcriptions" => Operation::Transcription,
+        "audio/translations" => Operation::AudioTranslation,
+        "audio/speech" => Operation::Speech,
+        _ => return None,
+    };
+    named(Dialect::OpenAi, operation, name, false)
+}
+
+/// `NAME/converse` and the like.
+fn bedrock(rest: &str) -> Option<Surface> {
+    let (name, verb) = rest.rsplit_once('/')?;
+    let (operation, stream) = match verb {
+        "converse" => (Operation::Chat, false),
+        "converse-stream" => (Operation::Chat, true),
+        "count-tokens" => (Operation::CountTokens, false),
+        _ => return None,
+    };
+    named(Dialect::Bedrock, operation, name, stream)
+}
+
+fn named(dialect: Dialect, operation: Operation, name: &str, stream: bool) -> Option<Surface> {
+    let model = Some(decoded(name).into_owned()).filter(|name| !name.is_empty())?;
+    let asked = Asked { model: Some(model), stream, ..Asked::from((dialect, operation)) };
+    Some(Surface::Call(asked))
+}
+
+/// The dialect of a caller on a path that several have: only Anthropic's SDKs name their version, only Google's have their own
+/// header for the key or their own word for the version.
+pub(super) fn spoken(path: &str, headers: &HeaderMap) -> Dialect {
+    if path.starts_with("/v1beta/") || path.starts_with("/upload/") || headers.contains_key("x-goog-api-key")
+    {
+        Dialect::Gemini
+    } else if headers.contains_key("anthropic-version") {
+        Dialect::Anthropic
+    } else if path.starts_with("/model/") {
+        Dialect::Bedrock
+    } else if path.starts_with("/v2/") {
+        Dialect::Cohere
+    } else {
+        Dialect::OpenAi
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    fn find(method: &Method, path: &str) -> Result<Surface, Misdirected> {
-        Surface::find(method, path, &HeaderMap::new())
-    }
-
-    #[test]
-    fn every_path_is_found_with_and_without_its_version() {
-        for prefix in ["", "/v1"] {
-            let post = |path: &str| find(&Method::POST, &format!("{prefix}{path}")).unwrap();
-            assert_eq!(post("/chat/completions"), Surface::Call(Dialect::OpenAi, Operation::Chat));
-            assert_eq!(post("/embeddings"), Surface::Call(Dialect::OpenAi, Operation::Embeddings));
-            assert_eq!(post("/messages"), Surface::Call(Dialect::Anthropic, Operation::Chat));
-            let get = |path: &str| find(&Method::GET, &format!("{prefix}{path}")).unwrap();
-            assert_eq!(get("/models"), Surface::Models(Dialect::OpenAi));
-            let named = |name: &str| Surface::Model(Dialect::OpenAi, name.to_owned());
-            assert_eq!(get("/models/openai/gpt-x"), named("openai/gpt-x"));
-            assert_eq!(get("/models/openai%2Fgpt-x"), named("openai/gpt-x"));
-            assert_eq!(get("/models/100%"), named("100%"));
-            assert_eq!(get("/models/%ff"), named("%ff"));
-        }
-    }
-
-    #[test]
-    fn a_caller_that_names_anthropics_version_is_answered_in_its_shape() {
-        let mut headers = HeaderMap::new();
-        headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
-        assert_eq!(
-            Surface::find(&Method::GET, "/v1/models", &headers),
-            Ok(Surface::Models(Dialect::Anthropic))
-        );
-        assert_eq!(
-            Surface::find(&Method::GET, "/nowhere", &headers),
-            Err(Misdirected::Path(Dialect::Anthropic))
-        );
-    }
-
-    #[test]
-    fn what_is_not_served_is_told_apart_from_what_is_served_otherwise() {
-        for path in [
-            "/",
-            "/v1",
-            "/v1/",
-            "/v1/messages/count_tokens",
-            "/v1/models/",
-            "/v1chat/completions",
-            "/v2/models",
-        ] {
-            assert_eq!(find(&Method::POST, path), Err(Misdirected::Path(Dialect::OpenAi)), "{path}");
-        }
-        for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT] {
-            let expected = Err(Misdirected::Method(Dialect::OpenAi, "POST"));
-            assert_eq!(find(&method, "/v1/chat/completions"), expected, "{method}");
-        }
-        assert_eq!(find(&Method::POST, "/v1/models"), Err(Misdirected::Method(Dialect::OpenAi, "GET")));
-    }
-}
+mod tests;

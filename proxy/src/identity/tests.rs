@@ -32,7 +32,7 @@ fn identify(headers: &HeaderMap, now_ms: u64) -> Result<Caller, Failure> {
 }
 
 fn identify_with(pepper: &Pepper, headers: &HeaderMap, now_ms: u64) -> Result<Caller, Failure> {
-    super::identify(&policy(""), pepper, headers, now_ms)
+    super::identify(&policy(""), pepper, headers, None, now_ms)
 }
 
 #[test]

@@ -79,9 +79,15 @@ impl Live {
     /// How many tokens the call may need: what the input seems to be with a margin, and the most output that is likely.
     pub(super) fn estimate(&self, permitted: &Permitted, inbound: &Inbound) -> u64 {
         let envelope = &inbound.call.envelope;
+        // Counting is free, and what names no model does not make one work.
+        if inbound.call.operation == dialect::Operation::CountTokens
+            || (inbound.call.operation == dialect::Operation::Native && envelope.model.is_empty())
+        {
+            return 0;
+        }
         let input = dialect::estimate_tokens(envelope.input_chars);
         let input = input.saturating_add(input.saturating_mul(15).div_ceil(100));
-        if inbound.call.operation == dialect::Operation::Embeddings {
+        if matches!(inbound.call.operation, dialect::Operation::Embeddings | dialect::Operation::Rerank) {
             return input;
         }
         let model = &permitted.matched().model;

@@ -212,7 +212,7 @@ fn when_the_call_is_why_nothing_can_serve_the_caller_is_told_so() {
 fn embeddings_go_only_where_they_exist() {
     let body = Bytes::from_static(br#"{"model":"vectors","input":"hello"}"#);
     let call = Call::decode((Dialect::OpenAi, Operation::Embeddings), body).unwrap();
-    let inbound = Inbound { call, headers: HeaderMap::new(), tags: Tags::default() };
+    let inbound = Inbound::new(call, HeaderMap::new(), Tags::default());
     let outcome = ask("", &inbound);
     assert_eq!(outcome.order(), ["vec-a"]);
     assert!(outcome.reason("vec-b").contains("embeddings"));
@@ -249,7 +249,7 @@ fn a_conversation_stays_with_its_target_as_it_grows() {
             r#"{{"model":"chat","messages":[{{"role":"system","content":"be kind"}},{{"role":"user","content":"{first}"}}{more}]}}"#
         );
         let call = Call::decode((Dialect::OpenAi, Operation::Chat), Bytes::from(body)).unwrap();
-        Inbound { call, headers: HeaderMap::new(), tags: Tags::default() }
+        Inbound::new(call, HeaderMap::new(), Tags::default())
     };
     let later = r#",{"role":"assistant","content":"yes"},{"role":"user","content":"and now?"}"#;
     let mut used = std::collections::BTreeSet::new();

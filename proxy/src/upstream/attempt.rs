@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use dialect::{Call, Fault, Framing, Meter, Summary, Wire};
+use dialect::{Call, Fault, Framing, Meter, Operation, Summary, Wire};
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::upstream::auth::Used;
 use crate::upstream::encoding::Decoding;
+use crate::upstream::native::passed_back;
 use crate::upstream::provider::{Health, Upstream};
 use crate::upstream::pull::{Pull, PullError};
 use crate::upstream::raw::RawAnswer;
@@ -42,11 +43,14 @@ pub(super) struct Try<'a> {
     pub(super) health: &'a Arc<Health>,
     pub(super) call: &'a Call,
     pub(super) wire: Wire,
+    pub(super) method: &'a Method,
     pub(super) uri: &'a Uri,
     pub(super) body: &'a Bytes,
     pub(super) headers: &'a HeaderMap,
     /// Whether a refused credential may be renewed and the request sent once more.
     pub(super) renews: bool,
+    /// Whether no other target could be asked for what this one does not know.
+    pub(super) is_last: bool,
     pub(super) lane: usize,
     pub(super) request_id: &'a str,
     pub(super) clock: &'a Clock,
@@ -94,7 +98,8 @@ pub(super) async fn attempt(one: Try<'_>) -> Result<Success, Trouble> {
     let decoding =
         Decoding::of(&head.headers).map_err(|error| Trouble::unreadable(name, status.as_u16(), &error))?;
     let mut pull = Pull::new((body, decoding), one.clock.clone(), idle, one.deadline);
-    if !status.is_success() {
+    let goes_on = one.call.operation == Operation::Native && goes_on(status, one.is_last);
+    if !status.is_success() && !goes_on {
         return Err(refusal(&one, status, &head.headers, &mut pull).await);
     }
     let origin = Origin {
@@ -125,6 +130,16 @@ pub(super) async fn attempt(one: Try<'_>) -> Result<Success, Trouble> {
     Ok(Success { status: status.as_u16(), headers, opened: Opened::Stream(Box::new(stream)) })
 }
 
+/// Whether a native caller gets a status as it is: not when another provider may know what this one does not, and not when it is our
+/// credential that is refused.
+fn goes_on(status: StatusCode, is_last: bool) -> bool {
+    match status {
+        StatusCode::UNAUTHORIZED => false,
+        StatusCode::NOT_FOUND => is_last,
+        _ => true,
+    }
+}
+
 /// Until the answer's head is there; once more with another credential when the provider refuses the first.
 async fn answered(one: &Try<'_>, due: Instant) -> Result<Response<Incoming>, Trouble> {
     let (response, used) = send(one, due).await?;
@@ -143,7 +158,7 @@ async fn send(one: &Try<'_>, due: Instant) -> Result<(Response<Incoming>, Used),
         return Err(Trouble::internal(name, "there is no lane to send on"));
     };
     let mut request = Request::new(Full::new(one.body.clone()));
-    *request.method_mut() = Method::POST;
+    *request.method_mut() = one.method.clone();
     *request.uri_mut() = one.uri.clone();
     *request.headers_mut() = one.headers.clone();
     let authorising = one.upstream.authorizer.authorize(&mut request, one.body, one.clock);
@@ -295,6 +310,9 @@ fn content_type(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn passed_on(one: &Try<'_>, from: &HeaderMap) -> HeaderMap {
+    if one.call.operation == Operation::Native {
+        return passed_back(from);
+    }
     let mut headers = HeaderMap::new();
     let mut pass = |name: &HeaderName| {
         if let Some(value) = from.get(name) {

@@ -101,6 +101,21 @@ impl Upstream {
         self.provider.fetch.as_ref()
     }
 
+    /// Its resource.
+    pub(super) fn provider(&self) -> &compiled::Provider {
+        &self.provider
+    }
+
+    /// Its address.
+    pub(super) const fn base(&self) -> &Uri {
+        &self.base
+    }
+
+    /// What every request to it carries.
+    pub(super) const fn fixed_headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     /// How the provider differs from its dialect for one model.
     pub(super) fn quirks(&self, health: &Arc<Health>, model: &str) -> Option<Arc<Quirks>> {
         if Arc::ptr_eq(health, &self.crowd) {

@@ -19,6 +19,9 @@ use crate::upstream::retry::{self, Toll};
 use crate::upstream::stream::{Ending, Origin};
 use crate::upstream::trouble::Trouble;
 
+/// How much of an answer is looked into for what the provider holds.
+const MOST_TOLD: usize = 64 << 10;
+
 /// An answer that passes through.
 pub struct RawAnswer {
     status: StatusCode,
@@ -26,6 +29,8 @@ pub struct RawAnswer {
     meter: Meter,
     pull: Pull,
     origin: Origin,
+    /// The beginning of a JSON answer to a native call: it may tell what the provider holds now.
+    told: Option<Vec<u8>>,
     /// The first piece, read before the answer was committed to.
     ready: Option<Bytes>,
     is_over: bool,
@@ -41,8 +46,10 @@ impl RawAnswer {
         origin: Origin,
         due: Instant,
     ) -> Result<Self, Trouble> {
+        let tells = operation == Operation::Native && status.is_success() && meter.is_json();
+        let told = tells.then(Vec::new);
         let mut raw =
-            Self { status, operation, meter, pull, origin, ready: None, is_over: false, failure: None };
+            Self { status, operation, meter, pull, origin, told, ready: None, is_over: false, failure: None };
         match tokio::time::timeout_at(due, poll_fn(|cx| raw.poll_more(cx))).await {
             Ok(read) => raw.ready = read?,
             Err(_elapsed) => {
@@ -61,6 +68,11 @@ impl RawAnswer {
     /// Whether nothing is left to give out.
     pub const fn is_over(&self) -> bool {
         self.is_over && self.ready.is_none()
+    }
+
+    /// What the answer says so far, if it may name what the provider holds.
+    pub fn told(&self) -> Option<&[u8]> {
+        self.told.as_deref()
     }
 
     /// The next piece; `None` at the end, which is a bad one if [`RawAnswer::ending`] tells a failure.
@@ -98,6 +110,10 @@ impl RawAnswer {
         self.pull.poll_piece(cx).map(|piece| match piece {
             Some(Ok(piece)) => {
                 self.meter.push(&piece);
+                if let Some(told) = &mut self.told {
+                    let room = MOST_TOLD.saturating_sub(told.len()).min(piece.len());
+                    told.extend_from_slice(piece.get(..room).unwrap_or_default());
+                }
                 Ok(Some(piece))
             }
             Some(Err(error)) => Err(pull_trouble(&self.origin.provider, self.origin.status, &error)),

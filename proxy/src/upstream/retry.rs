@@ -109,6 +109,13 @@ impl From<&policy::compiled::Retries> for RetryRules {
     }
 }
 
+impl RetryRules {
+    /// Every target gets one try: for calls of which nobody knows what a second one would do.
+    pub fn each_once(targets: usize) -> Self {
+        Self { attempts: u32::try_from(targets).unwrap_or(u32::MAX).max(1), per_target: 1, ..Self::default() }
+    }
+}
+
 impl Default for RetryRules {
     fn default() -> Self {
         Self {

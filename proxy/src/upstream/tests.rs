@@ -125,7 +125,7 @@ impl World {
 fn inbound(body: &str) -> Inbound {
     let call =
         Call::decode((dialect::Dialect::OpenAi, Operation::Chat), Bytes::from(body.to_owned())).unwrap();
-    Inbound { call, headers: HeaderMap::new(), tags: Tags::default() }
+    Inbound::new(call, HeaderMap::new(), Tags::default())
 }
 
 fn plain() -> Inbound {

@@ -108,6 +108,12 @@ impl Trouble {
         Self { status, ..Self::ours(provider, Class::Transient, "oversized_answer", message) }
     }
 
+    /// What is asked for does not make a URL at the provider.
+    pub(super) fn no_url(provider: &str) -> Self {
+        let message = "what is asked for does not make a URL at the provider".to_owned();
+        Self::ours(provider, Class::Invalid, "no_url", message)
+    }
+
     /// The proxy's own mistake.
     pub(super) fn internal(provider: &str, message: impl Into<String>) -> Self {
         Self::ours(provider, Class::Unsupported, "internal", message.into())
@@ -182,8 +188,17 @@ impl Trouble {
     }
 }
 
-/// Of all that went wrong, what tells the caller most: the latest among the weightiest.
-pub(super) fn failure(troubles: Vec<Trouble>) -> Failure {
+/// Of all that went wrong, what tells the caller most: the latest among the weightiest. `continues` is what the call goes on from,
+/// which lives at one provider alone.
+pub(super) fn failure(troubles: Vec<Trouble>, continues: Option<&str>) -> Failure {
+    if let Some(id) = continues.filter(|_| troubles.iter().any(|trouble| trouble.class == Class::NotFound)) {
+        let is_unknown = |trouble: &Trouble| matches!(trouble.class, Class::NotFound | Class::Unsupported);
+        if troubles.iter().all(is_unknown) {
+            let message =
+                format!("no target of the model holds `{}`", id.chars().take(200).collect::<String>());
+            return Failure::caller(code::UNKNOWN_OBJECT, 404, message);
+        }
+    }
     let weightiest = troubles.into_iter().max_by_key(|trouble| match trouble.class {
         Class::Invalid | Class::Filtered => 4,
         Class::Unreachable

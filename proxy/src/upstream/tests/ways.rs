@@ -17,7 +17,7 @@ async fn world(spec: &str, acts: Vec<Act>) -> (World, FakeProvider) {
 
 fn asking(dialect: dialect::Dialect, operation: Operation, body: &str) -> Inbound {
     let call = Call::decode((dialect, operation), Bytes::from(body.to_owned())).unwrap();
-    Inbound { call, headers: HeaderMap::new(), tags: Tags::default() }
+    Inbound::new(call, HeaderMap::new(), Tags::default())
 }
 
 async fn read_raw(answer: Answer) -> (String, Option<&'static str>, dialect::Summary) {
