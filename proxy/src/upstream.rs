@@ -12,11 +12,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use dialect::{Call, Fault, Operation, Outbound, Summary, TargetShape, Wire};
-use http::{HeaderMap, Method, Uri};
+use dialect::Summary;
+use http::HeaderMap;
 use lifecycle::Clock;
 use policy::compiled;
 use policy::{Diagnostic, Digest, Policy, Prices};
@@ -28,6 +26,7 @@ use crate::frontend::Inbound;
 use crate::routing::{Plan, Planned};
 use crate::upstream::attempt::{Opened, Success, Try};
 use crate::upstream::breaker::{Pass, Standing};
+use crate::upstream::prepare::Ready;
 use crate::upstream::provider::{Health, Upstream};
 use crate::upstream::retry::{Class, Next, Situation, Toll};
 use crate::upstream::trouble::Trouble;
@@ -45,6 +44,7 @@ pub mod credential;
 mod encoding;
 pub mod latency;
 mod native;
+mod prepare;
 mod provider;
 mod pull;
 mod raw;
@@ -173,19 +173,6 @@ struct Dispatch<'a> {
     troubles: Vec<Trouble>,
     /// Targets that the call was too large for.
     too_small: Vec<usize>,
-}
-
-/// A target with everything that is needed for an attempt.
-struct Ready {
-    upstream: Arc<Upstream>,
-    health: Arc<Health>,
-    wire: Wire,
-    method: Method,
-    uri: Uri,
-    body: Bytes,
-    headers: HeaderMap,
-    dropped: Vec<String>,
-    defaulted: Vec<(String, String)>,
 }
 
 /// What a target's part of the loop came to.
@@ -367,87 +354,6 @@ impl<'a> Dispatch<'a> {
             } else {
                 Err(standing)
             }
-        })
-    }
-
-    /// Writes the call for a target, with the bytes of what it names by URL where policy lets the proxy fetch them.
-    async fn encode(
-        &self,
-        call: &Call,
-        shape: &TargetShape<'_>,
-        upstream: &Upstream,
-    ) -> Result<Outbound, Fault> {
-        let Some(leave) = upstream.leave_to_fetch().filter(|_| call.operation == Operation::Chat) else {
-            return dialect::encode_call(call, shape);
-        };
-        let mut request = call.request()?;
-        let urls = request.remote_sources();
-        if urls.is_empty() {
-            return dialect::encode_call(call, shape);
-        }
-        for (url, fetched) in upstream.remote.fetch_all(urls, leave, self.deadline).await? {
-            let data = STANDARD.encode(&fetched.bytes);
-            request.put_in_place(&url, &fetched.media_type, &data);
-        }
-        dialect::encode_request(request, shape)
-    }
-
-    /// Encodes the call for a target. Nothing is sent to it.
-    async fn prepare(&self, planned: &Planned) -> Result<Ready, Trouble> {
-        let provider = &planned.target.provider;
-        let name = provider.name.as_str();
-        let Some(upstream) = self.live.providers.get(&provider.fingerprint) else {
-            return Err(Trouble::internal(name, "the provider is not alive in this runtime"));
-        };
-        let (call, model) = (&self.inbound.call, planned.upstream_model.as_str());
-        let health = upstream.health(model, self.clock.now());
-        if let Some(passage) = &self.inbound.passage {
-            let uri = upstream.passage_uri(passage).map_err(|_error| Trouble::no_url(name))?;
-            return Ok(Ready {
-                headers: upstream.passage_headers(&self.inbound.headers),
-                upstream: Arc::clone(upstream),
-                health,
-                wire: upstream.spoken.dialect().into(),
-                method: passage.method.clone(),
-                uri,
-                body: call.body.clone(),
-                dropped: Vec::new(),
-                defaulted: Vec::new(),
-            });
-        }
-        let quirks = upstream.quirks(&health, model);
-        let mut shape = TargetShape {
-            max_output_tokens: planned.model.max_output_tokens,
-            max_tokens_field: spoken::max_tokens_field_of(provider),
-            reasoning: planned.reasons(),
-            on_unsupported: spoken::on_unsupported(self.plan.on_unsupported, provider),
-            platform: spoken::platform_of(provider),
-            quirks: quirks.as_deref(),
-            ..TargetShape::new(upstream.spoken.dialect_for(call.dialect, call.operation), model)
-        };
-        let wire = shape.wire();
-        let headers = upstream.headers(self.inbound, wire);
-        // AWS knows no header for beta features: there they stand in the body.
-        let betas = (wire.framing == dialect::Framing::AwsChunks).then(|| spoken::betas(&headers));
-        shape.betas = betas.as_deref();
-        let outbound = self
-            .encode(call, &shape, upstream)
-            .await
-            .map_err(|fault: Fault| Trouble::before_sending(name, fault))?;
-        let uri = upstream
-            .uri(call, &shape, &health)
-            .map_err(|_error| Trouble::internal(name, "the model's name does not make a URL"))?;
-        upstream.budget.deposit(self.plan.retries.budget_percent);
-        Ok(Ready {
-            headers,
-            upstream: Arc::clone(upstream),
-            health,
-            wire,
-            method: Method::POST,
-            uri,
-            body: outbound.body,
-            dropped: outbound.dropped,
-            defaulted: outbound.defaulted,
         })
     }
 

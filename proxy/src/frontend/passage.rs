@@ -119,7 +119,7 @@ fn named(path: &str) -> Option<Passage> {
 fn held(method: &Method, path: &str, headers: &HeaderMap) -> Option<Passage> {
     if let Some(upload) = ["/upload", "/download"].iter().find_map(|prefix| {
         let rest = without_version(path.strip_prefix(prefix)?);
-        rest.starts_with("/files").then(|| (*prefix, rest))
+        rest.starts_with("/files").then_some((*prefix, rest))
     }) {
         let (prefix, rest) = upload;
         let held = about(Dialect::Gemini, rest)?;
