@@ -84,7 +84,9 @@ impl Relay {
     #[must_use]
     pub fn new(call: &Call, upstream: impl Into<Wire>) -> Self {
         let wire = upstream.into();
-        let road = if call.dialect == wire.dialect && wire.framing != Framing::AwsEvents {
+        // Nobody calls in these two, so nobody waits for their bytes as they came.
+        let is_spoken = !matches!(wire.dialect, Dialect::Bedrock | Dialect::Cohere);
+        let road = if call.dialect == wire.dialect && is_spoken {
             Road::Pass(Pass::new(call, wire.framing))
         } else {
             Road::Translate(Box::new(Translate::new(call, wire)))

@@ -1,7 +1,53 @@
 //! What a call says, whatever dialect it was written in.
 
-use frontdoor_dialect::{Part, PartBody, Request, Role, Source, ToolBody, ToolChoice};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use frontdoor_dialect::{Dialect, Part, PartBody, Request, Role, Source, ToolBody, ToolChoice};
 use serde_json::Value;
+
+/// Makes the difference that a target's forms make, and tells of, between a call and what was written of it.
+pub(crate) fn allow(before: &mut Request, after: &mut Request, (target, dropped): (Dialect, &[String])) {
+    if dropped.iter().any(|field| field.starts_with("stop")) {
+        before.stop.clear();
+    }
+    if dropped.iter().any(|field| field == "user") {
+        before.user = None;
+    }
+    let name = |body: &ToolBody| match body {
+        ToolBody::Function { name, .. } => name.clone(),
+        ToolBody::Opaque { .. } => String::new(),
+    };
+    match (target, before.tool_choice.clone()) {
+        // Without a word for none, no tools are offered.
+        (Dialect::Bedrock, Some(ToolChoice::None)) if after.tools.is_empty() => {
+            before.tools.clear();
+        }
+        // Without a word for one of several, only that one is offered.
+        (Dialect::Cohere, Some(ToolChoice::Named(wanted))) => {
+            before.tools.retain(|tool| name(&tool.body) == wanted);
+            before.tool_choice = Some(ToolChoice::Required);
+        }
+        _ => {}
+    }
+    // Bedrock wants definitions of tools that only the conversation knows.
+    if target == Dialect::Bedrock && before.tools.is_empty() {
+        after.tools.clear();
+    }
+    // What may be left out may be a picture or a document.
+    if dropped.iter().any(|field| field.contains("content") || field.starts_with("messages")) {
+        for request in [before, after] {
+            for part in request.messages.iter_mut().flat_map(|message| &mut message.parts) {
+                if let PartBody::ToolResult { content, .. } = &mut part.body {
+                    content.retain(|part| !is_shown(part));
+                }
+            }
+            request.messages.iter_mut().for_each(|message| message.parts.retain(|part| !is_shown(part)));
+        }
+    }
+}
+
+fn is_shown(part: &Part) -> bool {
+    matches!(part.body, PartBody::Image { .. } | PartBody::Document { .. })
+}
 
 /// What a call says, whoever says it: the lines of the conversation, and the tools.
 pub(crate) fn essence(request: &Request) -> Vec<String> {
@@ -30,6 +76,8 @@ pub(crate) fn essence(request: &Request) -> Vec<String> {
     rename(&mut lines);
     for tool in &request.tools {
         if let ToolBody::Function { name, description, parameters, .. } = &tool.body {
+            // Not everywhere a description may be empty.
+            let description = description.as_deref().filter(|text| !text.is_empty());
             let parameters =
                 parameters.as_ref().map(|json| serde_json::from_str::<Value>(json.text()).unwrap());
             lines.push(format!("tool {name} {description:?} {parameters:?}"));
@@ -46,6 +94,11 @@ fn describe(part: &Part, said: &mut String, rest: &mut Vec<String>) {
     match &part.body {
         PartBody::Text(text) | PartBody::Document { source: Source::Text(text), .. } if !is_ours(text) => {
             *said += text
+        }
+        PartBody::Document { source: Source::Base64 { media_type, data }, .. }
+            if media_type == "text/plain" =>
+        {
+            *said += &String::from_utf8(STANDARD.decode(data).unwrap()).unwrap();
         }
         PartBody::ToolCall { id, name, arguments } => {
             let arguments: Value = serde_json::from_str(arguments).unwrap_or_default();
@@ -71,7 +124,8 @@ fn describe(part: &Part, said: &mut String, rest: &mut Vec<String>) {
 
 /// What a translation says about where it put an image.
 fn is_ours(text: &str) -> bool {
-    text.starts_with("Shown by the tool call") || text == "The result is shown in the next message."
+    text.starts_with("Shown by the tool call")
+        || ["The result is shown in the next message.", "See the documents."].contains(&text)
 }
 
 /// Neighbouring lines of one speaker are one; pictures stand apart.

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
 use bytes::Bytes;
 use frontdoor_dialect::{Asked, Call, Dialect, Operation, TargetShape, Usage, encode_request};
 use serde_json::Value;
 
-use crate::{anthropic, gemini, openai, responses};
+use crate::{anthropic, bedrock, cohere, gemini, openai, responses};
 
 /// One call and its answer.
 #[derive(Debug, Clone)]
@@ -46,7 +47,7 @@ impl Exchange {
         Call::decode(self.asked(), body).unwrap_or_else(|fault| panic!("{}: {fault}", self.name))
     }
 
-    /// What the path asks for; only Gemini's tells more than the operation.
+    /// What the path asks for; only those of Gemini and Bedrock tell more than the operation.
     fn asked(&self) -> Asked {
         let mut asked = Asked::from((self.dialect, self.operation));
         if self.dialect == Dialect::Gemini {
@@ -54,13 +55,18 @@ impl Exchange {
             asked.model = Some(model.to_owned());
             asked.stream = verb.starts_with("stream");
         }
+        if self.dialect == Dialect::Bedrock {
+            let mut path = self.path.rsplit('/');
+            asked.stream = path.next() == Some("converse-stream");
+            asked.model = path.next().map(|model| model.replace("%3A", ":"));
+        }
         asked
     }
 
     /// A call of a dialect that asks for the same as this one, but for its body.
     pub(crate) fn read_as(&self, dialect: Dialect, body: Bytes) -> Call {
         let mut asked = Asked::from((dialect, self.operation));
-        if dialect == Dialect::Gemini {
+        if matches!(dialect, Dialect::Gemini | Dialect::Bedrock) {
             let call = self.call();
             (asked.model, asked.stream) = (Some(call.envelope.model), call.envelope.stream);
         }
@@ -78,7 +84,7 @@ impl Exchange {
         if self.dialect == Dialect::Gemini {
             return tools.map(|tool| tool["functionDeclarations"].as_array().map_or(0, Vec::len)).sum();
         }
-        tools.count()
+        if self.dialect == Dialect::Bedrock { bedrock::tools(&self.request) } else { tools.count() }
     }
 
     /// The usage as the provider meant it.
@@ -86,7 +92,7 @@ impl Exchange {
         let mut usage = None;
         for record in records(&self.body, self.is_stream()) {
             let inner = record.pointer("/message/usage").or_else(|| record.pointer("/response/usage"));
-            let top = record.get("usage").or_else(|| {
+            let top = record.get("usage").or_else(|| record.pointer("/delta/usage")).or_else(|| {
                 record.get("usageMetadata").filter(|report| report.get("promptTokenCount").is_some())
             });
             let Some(report) = inner.or(top).filter(|report| report.is_object()) else {
@@ -98,7 +104,8 @@ impl Exchange {
                 Dialect::Responses => responses::usage(&count),
                 Dialect::Anthropic => anthropic::usage(&count),
                 Dialect::Gemini => gemini::usage(&count),
-                other => panic!("{other} is not read here"),
+                Dialect::Bedrock => bedrock::usage(&count),
+                Dialect::Cohere => cohere::usage(&count),
             });
         }
         usage
@@ -123,6 +130,8 @@ fn read(path: &Path) -> Vec<Exchange> {
         ref name if name.ends_with(".openai.responses.jsonl") => (Dialect::Responses, Operation::Chat),
         ref name if name.ends_with(".anthropic.messages.jsonl") => (Dialect::Anthropic, Operation::Chat),
         ref name if name.ends_with(".gemini.generate.jsonl") => (Dialect::Gemini, Operation::Chat),
+        ref name if name.ends_with(".bedrock.converse.jsonl") => (Dialect::Bedrock, Operation::Chat),
+        ref name if name.ends_with(".cohere.chat.jsonl") => (Dialect::Cohere, Operation::Chat),
         _ => return Vec::new(),
     };
     let text = std::fs::read_to_string(path).unwrap();
@@ -134,13 +143,25 @@ fn read(path: &Path) -> Vec<Exchange> {
         path: line["request"]["path"].as_str().unwrap().to_owned(),
         request: line["request"]["json"].clone(),
         status: u16::try_from(line["response"]["status"].as_u64().unwrap()).unwrap(),
-        body: line["response"]["body"]["text"].as_str().unwrap().as_bytes().to_vec(),
+        body: answer(&line["response"]["body"]),
     };
     lines.map(exchange).collect()
 }
 
+/// A recorded body: text, or bytes.
+fn answer(body: &Value) -> Vec<u8> {
+    match body["text"].as_str() {
+        Some(text) => text.as_bytes().to_vec(),
+        None => base64::engine::general_purpose::STANDARD.decode(body["base64"].as_str().unwrap()).unwrap(),
+    }
+}
+
 /// The JSON of a whole body or of each record of a stream.
 fn records(body: &[u8], is_stream: bool) -> Vec<Value> {
+    // Binary messages begin with their length.
+    if body.first() == Some(&0) {
+        return bedrock::records(body);
+    }
     let text = std::str::from_utf8(body).unwrap();
     if !is_stream {
         return vec![serde_json::from_str(text).unwrap()];
@@ -159,7 +180,8 @@ pub(crate) fn said(dialect: Dialect, body: &[u8], is_stream: bool) -> Said {
             Dialect::Responses => responses::said(&record, &mut said, &mut calls),
             Dialect::Anthropic => anthropic::said(&record, &mut said, &mut calls),
             Dialect::Gemini => gemini::said(&record, &mut said, &mut calls),
-            other => panic!("{other} is not read here"),
+            Dialect::Bedrock => bedrock::said(&record, &mut said, &mut calls),
+            Dialect::Cohere => cohere::said(&record, &mut said, &mut calls),
         }
     }
     let arguments = |text: &str| serde_json::from_str(if text.is_empty() { "{}" } else { text }).unwrap();

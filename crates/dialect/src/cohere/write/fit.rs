@@ -1,5 +1,7 @@
 //! What a request must be before Cohere takes it: nothing it has no word for, no value out of its range.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+
 use crate::{
     Dialect, Fault, TargetShape,
     canonical::{
@@ -141,13 +143,13 @@ fn fit_part(mut part: Part, role: Role, place: &str, losses: &mut Losses) -> Res
             losses.refuse(place, why)?;
             return Ok(None);
         }
-        PartBody::Document { source: Source::Text(text), .. } => {
-            part.body = PartBody::Text(std::mem::take(text));
-        }
-        PartBody::Document { .. } => {
-            losses.refuse(place, "documents are taken as text only")?;
-            return Ok(None);
-        }
+        PartBody::Document { source, .. } => match plain_text(source) {
+            Some(text) => part.body = PartBody::Text(text),
+            None => {
+                losses.refuse(place, "documents are taken as text only")?;
+                return Ok(None);
+            }
+        },
         PartBody::Audio { .. } | PartBody::Video { .. } => {
             losses.refuse(place, "sound and moving pictures are not understood")?;
             return Ok(None);
@@ -176,6 +178,17 @@ fn fit_part(mut part: Part, role: Role, place: &str, losses: &mut Losses) -> Res
         }
     }
     Ok(Some(part))
+}
+
+/// The text of a document that is one.
+fn plain_text(source: &mut Source) -> Option<String> {
+    match source {
+        Source::Text(text) => Some(std::mem::take(text)),
+        Source::Base64 { media_type, data } if media_type.starts_with("text/") => {
+            String::from_utf8(STANDARD.decode(data).ok()?).ok()
+        }
+        Source::Base64 { .. } | Source::Url(_) | Source::File(_) => None,
+    }
 }
 
 fn fit_format(request: &mut Request, losses: &mut Losses) -> Result<(), Fault> {
