@@ -18,6 +18,7 @@ mod promises {
     mod first_steps;
     mod outage;
     mod providers;
+    mod recordings;
     mod records;
     mod sdk;
 }
