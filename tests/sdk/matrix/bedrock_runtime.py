@@ -1,8 +1,10 @@
-"""boto3's `bedrock-runtime`, pointed at the proxy's pass-through to the provider by that name, with the key as Bedrock's API key."""
+"""boto3's `bedrock-runtime`, pointed at the proxy's pass-through to the provider by that name.
 
-import os
+The key goes in a header that an event hook sets: boto3 sends Bedrock API keys (`AWS_BEARER_TOKEN_BEDROCK`) over HTTPS alone.
+"""
 
 import boto3
+import botocore
 import botocore.config
 import botocore.exceptions
 from kit import (
@@ -37,14 +39,21 @@ class Converse(Caller):
         self.client, self.stranger = self.make(to, to.key), self.make(to, "fd_" + "A" * 43)
 
     def make(self, to, key):
-        os.environ["AWS_BEARER_TOKEN_BEDROCK"] = key
-        settings = botocore.config.Config(retries={"total_max_attempts": 1}, read_timeout=20)
-        return boto3.client(
+        settings = botocore.config.Config(
+            signature_version=botocore.UNSIGNED, retries={"total_max_attempts": 1}, read_timeout=20
+        )
+        client = boto3.client(
             "bedrock-runtime",
             region_name="eu-west-1",
             endpoint_url=f"{self.proxy}/providers/{to.name}",
             config=settings,
         )
+
+        def sign(request, **_):
+            request.headers["x-api-key"] = key
+
+        client.meta.events.register("before-sign.bedrock-runtime", sign)
+        return client
 
     def asked(self, content, more):
         messages = [{"role": "user", "content": [{"text": content}]}]

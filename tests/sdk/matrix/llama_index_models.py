@@ -91,7 +91,8 @@ class Llm(Caller):
             ChatMessage(role="tool", content=RESULTS[call.tool_name], additional_kwargs={"tool_call_id": call.tool_id, "name": call.tool_name})
             for call in calls
         ]  # fmt: skip
-        return llm.chat_with_tools(tools, chat_history=[*user(question), first.message, *results]).message.content
+        history = [*user(question), first.message, *results]
+        return llm.chat_with_tools(tools, chat_history=history, allow_parallel_tool_calls=True).message.content
 
     def tool_result(self, to):
         text = self.replay(self.llm, BOTH_QUESTION, TOOLS)

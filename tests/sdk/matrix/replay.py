@@ -10,13 +10,13 @@ import base64
 import glob
 import http.server
 import json
-import os
 import sys
 import threading
 import warnings
 
 import anthropic
 import boto3
+import botocore
 import botocore.config
 import openai
 from google import genai
@@ -88,7 +88,8 @@ def chat_usage(usage):
     if usage is None:
         return None
     cached = usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else 0
-    return [usage.prompt_tokens, usage.completion_tokens, number(cached)]
+    # Mistral has a field of its own for them.
+    return [usage.prompt_tokens, usage.completion_tokens, number(cached) or number(getattr(usage, "num_cached_tokens", 0))]
 
 
 def read_responses(url, key, is_stream):
@@ -166,8 +167,9 @@ BEDROCK_STOPS = {**ANTHROPIC_STOPS, "guardrail_intervened": "filter", "content_f
 
 
 def read_bedrock(url, key, is_stream):
-    os.environ["AWS_BEARER_TOKEN_BEDROCK"] = key
-    settings = botocore.config.Config(retries={"total_max_attempts": 1}, read_timeout=20)
+    settings = botocore.config.Config(
+        signature_version=botocore.UNSIGNED, retries={"total_max_attempts": 1}, read_timeout=20
+    )
     client = boto3.client("bedrock-runtime", region_name="eu-west-1", endpoint_url=url, config=settings)
     asked = {"modelId": MODEL, "messages": [{"role": "user", "content": [{"text": "x"}]}]}
     if not is_stream:

@@ -41,6 +41,7 @@ def try_cell(caller, feature, to):
 
 def main():
     world = json.load(sys.stdin)
+    # A part of `caller/provider/feature` to look at alone; then what reached the provider is told as well.
     wanted = os.environ.get("FRONTDOOR_MATRIX", "")
     simulator = Simulator(world["simulator"])
     for kind in callers(sys.argv[1:]):
@@ -60,6 +61,8 @@ def main():
                 outcome, detail = try_cell(caller, feature, to)
                 took = round((time.monotonic() - began) * 1000)
                 line = {"caller": kind.name, "provider": to.name, "feature": feature, "outcome": outcome}
+                if wanted:
+                    line["requests"] = simulator.requests()
                 print(json.dumps({**line, "detail": short(detail), "ms": took}), flush=True)
 
 

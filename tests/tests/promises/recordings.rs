@@ -38,7 +38,7 @@ fn policy(port: &str, dialects: &[&str]) -> String {
         + &format!("kind: Route\nname: replay\nspec:\n  models: [replayed]\n  rules:\n{rules}")
 }
 
-const DIALECTS: [&str; 2] = ["openai", "anthropic"];
+const DIALECTS: [&str; 6] = ["openai", "responses", "anthropic", "gemini", "bedrock", "cohere"];
 
 /// Directories of recordings: ours, and one more in `FRONTDOOR_RECORDINGS`.
 #[expect(clippy::disallowed_methods, reason = "a test has no settings.rs")]

@@ -151,7 +151,7 @@ pub(super) fn providers() -> [Behind; 11] {
 }
 
 /// What the proxy does not speak to providers yet. Their columns are empty.
-const NOT_YET: [&str; 4] = ["responses", "gemini", "bedrock", "cohere"];
+const NOT_YET: [&str; 0] = [];
 
 impl Behind {
     pub(super) fn is_served(&self) -> bool {
