@@ -53,7 +53,15 @@ class Answer(http.server.BaseHTTPRequestHandler):
 def seen(text, tools, stop, usage):
     """What every reader gives: one shape for all of them."""
     given = [[name, json.loads(arguments or "{}") if isinstance(arguments, str) else dict(arguments or {})] for name, arguments in tools]
-    return {"text": text, "tools": given, "stop": "tool" if given and stop == "stop" else stop, "usage": usage}
+    counts = usage if usage and any(usage) else None
+    return {"text": text, "tools": given, "stop": "tool" if given and stop in ("stop", None) else stop, "usage": counts}
+
+
+def differences(found, wanted):
+    """Where a filter left nothing, some formats say why in the place of the text."""
+    is_blocked = wanted["stop"] == "filter" and not wanted["text"]
+    names = [name for name in wanted if not (is_blocked and name == "text")]
+    return [f"{name}: {found[name]!r}, not {wanted[name]!r}" for name in names if found[name] != wanted[name]]
 
 
 def number(value):
@@ -146,6 +154,8 @@ def read_gemini(url, key, is_stream):
     text, calls, stop, usage = "", [], None, None
     for answer in answers:
         usage = answer.usage_metadata or usage
+        if answer.prompt_feedback and answer.prompt_feedback.block_reason:
+            stop = "SAFETY"
         for candidate in (answer.candidates or [])[:1]:
             stop = candidate.finish_reason.value if candidate.finish_reason else stop
             for part in (candidate.content and candidate.content.parts) or []:
@@ -164,6 +174,11 @@ def gemini_usage(usage):
 
 
 BEDROCK_STOPS = {**ANTHROPIC_STOPS, "guardrail_intervened": "filter", "content_filtered": "filter"}
+
+
+def is_callers(block):
+    """Tools that the provider runs itself are no calls for the caller."""
+    return "toolUse" in block and block["toolUse"].get("type") != "server_tool_use"
 
 
 def read_bedrock(url, key, is_stream):
@@ -190,7 +205,7 @@ def read_bedrock(url, key, is_stream):
             usage = event.get("metadata", {}).get("usage") or usage
         blocks = [blocks[index] for index in sorted(blocks)]
     text = "".join(block.get("text", "") for block in blocks)
-    calls = [(block["toolUse"]["name"], block["toolUse"]["input"]) for block in blocks if "toolUse" in block]
+    calls = [(block["toolUse"]["name"], block["toolUse"]["input"]) for block in blocks if is_callers(block)]
     cached, written = usage.get("cacheReadInputTokens", 0), usage.get("cacheWriteInputTokens", 0)
     counts = [usage["inputTokens"] + cached + written, usage["outputTokens"], cached]
     return seen(text, calls, BEDROCK_STOPS.get(stop), counts)
@@ -257,7 +272,7 @@ def main():
         for sdk, reader in READERS.items():
             try:
                 found = reader(world["proxy"], world["keys"][dialect], streams(recording))
-                wrong = [f"{name}: {found[name]!r}, not {wanted[name]!r}" for name in wanted if found[name] != wanted[name]]
+                wrong = differences(found, wanted)
             except Exception as error:  # noqa: BLE001: whatever an SDK raises is what its user sees
                 wrong = [f"{type(error).__name__}: {error}"]
             outcome = "different" if wrong else "same"

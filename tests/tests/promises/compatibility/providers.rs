@@ -26,7 +26,7 @@ pub(super) struct Behind {
     signature: Option<&'static str>,
 }
 
-/// What the simulator wants back with its thoughts, in every dialect that has a place for it.
+/// What the simulated Anthropic and Bedrock want back with their thoughts.
 const SIGNATURE: &str = "c2ltdWxhdGVkLXNpZ25hdHVyZQ==";
 
 const OPENAI: Behind = Behind {
@@ -87,7 +87,7 @@ pub(super) fn providers() -> [Behind; 11] {
             dialect: "responses",
             embedding: None,
             shows_thoughts: true,
-            signature: Some(SIGNATURE),
+            signature: Some("gAAAAABzaW11bGF0ZWQtcmVhc29uaW5n"),
             ..OPENAI
         },
         Behind {
