@@ -161,10 +161,9 @@ class Messages(Caller):
     def stop_sequences(self, to):
         answer = self.ask("one two three", stop_sequences=["three"])
         same(said(answer).rstrip(), "You said: one two", "text")
-        # Most providers do not tell which of the two it was.
+        # Most providers do not tell which of the two it was, or not at which sequence.
         among(answer.stop_reason, ("stop_sequence", "end_turn"), "stop reason")
-        if answer.stop_reason == "stop_sequence":
-            same(answer.stop_sequence, "three", "stop sequence")
+        among(answer.stop_sequence, ("three", None), "stop sequence")
 
     def max_tokens(self, to):
         to.simulator.behaves(tokens=60)

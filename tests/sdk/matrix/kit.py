@@ -176,6 +176,8 @@ class Provider:
         self.refusal = told["refusal"]
         # Whether it shows what it thought.
         self.shows_thoughts = told["shows_thoughts"]
+        # Whether it does also when nobody asks to see it, which chat completions cannot.
+        self.shows_unasked = self.shows_thoughts and self.dialect != "responses"
         # What has to come back to it with what it thought.
         self.signature = told["signature"]
         self.simulator = simulator

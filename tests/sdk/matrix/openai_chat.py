@@ -133,7 +133,7 @@ class Chat(Caller):
         same(answer.choices[0].message.content, ECHO, "text")
         to.simulator.usage_is(answer.usage.prompt_tokens, answer.usage.completion_tokens)
         holds(answer.usage.completion_tokens > 4, "nothing was thought")
-        if to.shows_thoughts:
+        if to.shows_unasked:
             same(getattr(answer.choices[0].message, "reasoning_content", None), THOUGHT, "reasoning_content")
 
     def streamed_thinking(self, to):
@@ -144,7 +144,7 @@ class Chat(Caller):
                 thought += getattr(choice.delta, "reasoning_content", None) or ""
                 text += choice.delta.content or ""
         same(text, ECHO, "text")
-        if to.shows_thoughts:
+        if to.shows_unasked:
             same(thought, THOUGHT, "reasoning_content")
 
     def thinking_replayed(self, to):

@@ -137,13 +137,13 @@ class Agents(Caller):
     def thinking(self, to):
         result = self.think(self.run, to)
         same(result.output, ECHO, "text")
-        if to.shows_thoughts:
+        if self.is_shown(to):
             same([part.content for part in parts(result, ThinkingPart)], [THOUGHT], "thinking")
 
     def streamed_thinking(self, to):
         result, pieces = self.think(self.stream, to)
         same("".join(pieces), ECHO, "text")
-        if to.shows_thoughts:
+        if self.is_shown(to):
             same([part.content for part in parts(result, ThinkingPart)], [THOUGHT], "thinking")
 
     def thinking_replayed(self, to):
@@ -153,6 +153,9 @@ class Agents(Caller):
             to.simulator.saw(to.signature)
 
     keeps_signatures = True
+
+    def is_shown(self, to):
+        return to.shows_thoughts
 
     def cached_tokens(self, to):
         to.simulator.behaves(cached_tokens=64)
@@ -187,6 +190,9 @@ class OpenAiChat(Agents):
     thinks = {"openai_reasoning_effort": "low"}
     # Chat completions have no place for them.
     keeps_signatures = False
+
+    def is_shown(self, to):
+        return to.shows_unasked
 
     def make(self, key):
         client = openai.AsyncOpenAI(base_url=self.proxy + "/v1", api_key=key, max_retries=0, timeout=20)

@@ -177,14 +177,14 @@ class Chat extends Client {
     const { choices, usage } = await this.ask(GREETING, CHAT_THINKING);
     same(choices[0].message.content, ECHO, 'text');
     await to.simulator.usageIs(usage.prompt_tokens, usage.completion_tokens);
-    if (to.shows_thoughts) same(choices[0].message.reasoning_content, THOUGHT, 'reasoning_content');
+    if (to.shows_unasked) same(choices[0].message.reasoning_content, THOUGHT, 'reasoning_content');
   }
 
   async streamed_thinking(to) {
     const chunks = await collected(await this.ask(GREETING, { ...CHAT_THINKING, stream: true }));
     const joined = (name) => chunks.map((chunk) => chunk.choices[0]?.delta[name] ?? '').join('');
     same(joined('content'), ECHO, 'text');
-    if (to.shows_thoughts) same(joined('reasoning_content'), THOUGHT, 'reasoning_content');
+    if (to.shows_unasked) same(joined('reasoning_content'), THOUGHT, 'reasoning_content');
   }
 
   async thinking_replayed() {

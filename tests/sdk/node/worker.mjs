@@ -34,7 +34,8 @@ const simulator = new Simulator(world.simulator);
 for (const module of [openai, anthropic, google, vercel]) {
   for (const kind of await module.callers()) {
     for (const told of world.providers) {
-      const to = { ...told, simulator };
+      // Chat completions cannot ask to see what was thought.
+      const to = { ...told, simulator, shows_unasked: told.shows_thoughts && told.dialect !== 'responses' };
       to.failing = (how) => `failing-${to.name}-${how}-js-${kind.title.toLowerCase().replace(/[^a-z0-9]+/g, '-')}`;
       const caller = new kind.Caller(world.proxy, to);
       for (const feature of world.features) {

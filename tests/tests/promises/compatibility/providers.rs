@@ -65,7 +65,7 @@ const GEMINI: Behind = Behind {
     embedding: Some("gemini-embedding-001"),
     refusal: Some("SAFETY"),
     shows_thoughts: true,
-    signature: Some(SIGNATURE),
+    signature: Some("c2ltdWxhdGVkLXRob3VnaHQtc2lnbmF0dXJl"),
 };
 
 /// In the order of the table's columns.
@@ -166,7 +166,7 @@ impl Behind {
             "kind: Provider\nname: {name}\nspec: {spec}\n---\n\
              kind: Model\nname: on-{name}\nspec: {{targets: [{{provider: {name}, model: '{model}', {prices}}}], max_output_tokens: 8000}}\n---\n\
              kind: Model\nname: failing-{name}-*\nspec: {{targets: [{{provider: {name}, {prices}}}], max_output_tokens: 8000}}\n---\n\
-             kind: Consumer\nname: on-{name}\nspec: {{organisation: example, team: matrix, models: ['*']}}\n"
+             kind: Consumer\nname: on-{name}\nspec: {{organisation: example, team: matrix, models: ['*'], providers: ['*']}}\n"
         );
         if let Some(embedding) = self.embedding {
             let target = format!("{{provider: {name}, model: '{embedding}', {prices}}}");
