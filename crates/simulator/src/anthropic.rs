@@ -1,6 +1,8 @@
-//! The Anthropic surface: messages, token counts, models, and the shape of its errors.
+//! The Anthropic surface: messages, token counts, batches, files, models, and the shape of its errors.
 
 pub(crate) mod answer;
+mod batches;
+mod files;
 pub(crate) mod hosted;
 pub(crate) mod messages;
 pub(crate) mod stream;
@@ -27,6 +29,17 @@ pub(crate) const ROUTES: &[Route] = &[
         Surface::Anthropic,
         hosted::read_vertex_stream,
     ),
+    Route::post("/v1/messages/batches", Surface::Anthropic, batches::read_create),
+    Route::get("/v1/messages/batches", Surface::Anthropic, batches::read_list),
+    Route::get("/v1/messages/batches/{id}", Surface::Anthropic, batches::read_get),
+    Route::delete("/v1/messages/batches/{id}", Surface::Anthropic, batches::read_delete),
+    Route::post("/v1/messages/batches/{id}/cancel", Surface::Anthropic, batches::read_cancel),
+    Route::get("/v1/messages/batches/{id}/results", Surface::Anthropic, batches::read_results),
+    Route::post("/v1/files", Surface::Anthropic, files::read_upload).shared(),
+    Route::get("/v1/files", Surface::Anthropic, files::read_list).shared(),
+    Route::get("/v1/files/{id}", Surface::Anthropic, files::read_get).shared(),
+    Route::get("/v1/files/{id}/content", Surface::Anthropic, files::read_content).shared(),
+    Route::delete("/v1/files/{id}", Surface::Anthropic, files::read_delete).shared(),
     Route::get("/v1/models", Surface::Anthropic, models).shared(),
     Route::get("/v1/models/{model}", Surface::Anthropic, model_page).shared(),
 ];
@@ -77,4 +90,11 @@ fn model_page(arrived: &Arrived<'_>) -> Parsed {
 
 fn model(id: &str) -> Value {
     json!({"type": "model", "id": id, "display_name": id, "created_at": "2026-01-01T00:00:00Z"})
+}
+
+/// A time as Anthropic writes it.
+fn timestamp(unix_seconds: u64) -> String {
+    let time =
+        i64::try_from(unix_seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    time.unwrap_or_default().to_string()
 }

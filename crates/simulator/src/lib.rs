@@ -47,6 +47,7 @@
 
 mod answer;
 mod anthropic;
+mod batch;
 mod bedrock;
 mod behaviour;
 mod body;
@@ -56,6 +57,7 @@ mod crc32;
 mod encoding;
 mod gemini;
 mod ledger;
+mod multipart;
 mod openai;
 mod reply;
 mod responses;

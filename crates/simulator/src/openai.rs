@@ -1,37 +1,78 @@
-//! The OpenAI surface: chat completions, embeddings, models, and the shape of its errors.
+//! The OpenAI surface: chat completions, embeddings, images, audio, moderations, files, batches, models, and the shape of its errors.
 
+mod audio;
 pub(crate) mod azure;
+mod batches;
 mod chat;
 mod chat_answer;
 mod chat_stream;
 pub(crate) mod embeddings;
+mod files;
+mod images;
+mod moderations;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::answer::{Arrived, Facts, Made, Parsed, Question, Refusal};
+use crate::body::OddEvents;
 use crate::routes::{Route, Surface};
 use chat::ChatRequest;
 use embeddings::EmbeddingsRequest;
 
-/// What OpenAI serves, and the same on Azure.
+/// What OpenAI serves, and the same on Azure, where a deployment's name in the path stands for the model.
 pub(crate) const ROUTES: &[Route] = &[
     Route::post("/v1/chat/completions", Surface::OpenAi, ChatRequest::read),
-    Route::post(
-        "/openai/deployments/{model}/chat/completions",
-        Surface::OpenAi,
-        ChatRequest::read_deployment,
-    ),
+    Route::post("/openai/deployments/{model}/chat/completions", Surface::OpenAi, ChatRequest::read),
     Route::post("/v1/embeddings", Surface::OpenAi, EmbeddingsRequest::read),
+    Route::post("/openai/deployments/{model}/embeddings", Surface::OpenAi, EmbeddingsRequest::read),
+    Route::post("/v1/images/generations", Surface::OpenAi, images::read),
+    Route::post("/openai/deployments/{model}/images/generations", Surface::OpenAi, images::read),
+    Route::post("/v1/images/edits", Surface::OpenAi, images::read_edit),
+    Route::post("/openai/deployments/{model}/images/edits", Surface::OpenAi, images::read_edit),
+    Route::post("/v1/audio/transcriptions", Surface::OpenAi, audio::read_transcription),
     Route::post(
-        "/openai/deployments/{model}/embeddings",
+        "/openai/deployments/{model}/audio/transcriptions",
         Surface::OpenAi,
-        EmbeddingsRequest::read_deployment,
+        audio::read_transcription,
     ),
+    Route::post("/v1/audio/translations", Surface::OpenAi, audio::read_translation),
+    Route::post("/openai/deployments/{model}/audio/translations", Surface::OpenAi, audio::read_translation),
+    Route::post("/v1/audio/speech", Surface::OpenAi, audio::read_speech),
+    Route::post("/openai/deployments/{model}/audio/speech", Surface::OpenAi, audio::read_speech),
+    Route::post("/v1/moderations", Surface::OpenAi, moderations::read),
+    Route::post("/v1/files", Surface::OpenAi, files::read_upload).shared(),
+    Route::get("/v1/files", Surface::OpenAi, files::read_list).shared(),
+    Route::get("/v1/files/{id}", Surface::OpenAi, files::read_get).shared(),
+    Route::get("/v1/files/{id}/content", Surface::OpenAi, files::read_content).shared(),
+    Route::delete("/v1/files/{id}", Surface::OpenAi, files::read_delete).shared(),
+    Route::post("/v1/batches", Surface::OpenAi, batches::read_create),
+    Route::get("/v1/batches", Surface::OpenAi, batches::read_list),
+    Route::get("/v1/batches/{id}", Surface::OpenAi, batches::read_get),
+    Route::post("/v1/batches/{id}/cancel", Surface::OpenAi, batches::read_cancel),
     Route::get("/v1/models", Surface::OpenAi, models).shared(),
     Route::get("/v1/models/{model}", Surface::OpenAi, model_page).shared(),
 ];
+
+/// The model: the deployment of the path where there is one, else what was given.
+fn model_of(arrived: &Arrived<'_>, given: String) -> Result<String, Refusal> {
+    if !arrived.parts.uri.path().starts_with("/openai/deployments/") {
+        return Ok(given);
+    }
+    azure::check(arrived)?;
+    Ok(arrived.name.to_owned())
+}
+
+/// A record that breaks off, one that reports an error, and one that nobody knows, for streams of named events.
+fn odd_events(usual: &str, facts: &Facts<'_>) -> OddEvents {
+    let error = error(&Refusal::scripted(500, facts.behaviour));
+    OddEvents {
+        broken: Bytes::from(format!("event: {usual}\ndata: {{\"type\":\"{usual}\",\"del\n\n")),
+        error: Bytes::from(format!("event: error\ndata: {}\n\n", String::from_utf8_lossy(&error))),
+        unknown: Bytes::from_static(b"event: simulated_unknown\ndata: {\"type\":\"simulated_unknown\"}\n\n"),
+    }
+}
 
 /// A body in JSON.
 pub(crate) fn body<T: DeserializeOwned>(arrived: &Arrived<'_>) -> Result<T, Refusal> {

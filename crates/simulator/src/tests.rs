@@ -6,6 +6,7 @@ mod cohere;
 mod gemini;
 mod misbehaviour;
 mod openai;
+mod raw;
 mod responses;
 
 use bytes::Bytes;
@@ -55,11 +56,31 @@ impl World {
         self.client.request(request.body(Full::from(body)).unwrap()).await.unwrap()
     }
 
+    /// A form: fields without, files with a name of their own.
+    async fn form(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        fields: &[(&str, Option<&str>, &str)],
+    ) -> Answer {
+        let mut body = String::new();
+        for (name, filename, content) in fields {
+            let filename = filename.map_or_else(String::new, |filename| format!("; filename=\"{filename}\""));
+            body += &format!(
+                "--edge\r\nContent-Disposition: form-data; name=\"{name}\"{filename}\r\n\r\n{content}\r\n"
+            );
+        }
+        body += "--edge--\r\n";
+        let mut request = Request::post(format!("{}{path}", self.running.url()))
+            .header("content-type", "multipart/form-data; boundary=edge");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Answer::read(self.client.request(request.body(Full::from(body)).unwrap()).await.unwrap()).await
+    }
+
     async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
-        let response = self.send(method, path, headers, body).await;
-        let (parts, body) = response.into_parts();
-        let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
-        Answer { status: parts.status, headers: parts.headers, text }
+        Answer::read(self.send(method, path, headers, body).await).await
     }
 
     async fn chat(&self, body: &Value) -> Answer {
@@ -73,6 +94,12 @@ impl World {
 }
 
 impl Answer {
+    async fn read(response: http::Response<Incoming>) -> Self {
+        let (parts, body) = response.into_parts();
+        let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+        Self { status: parts.status, headers: parts.headers, text }
+    }
+
     fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }

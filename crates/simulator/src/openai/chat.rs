@@ -95,18 +95,11 @@ const REASONING_TOKENS: u64 = 16;
 const MESSAGE_TOKENS: u64 = 4;
 
 impl ChatRequest {
-    /// Reads a call of `POST /v1/chat/completions`, refusing what OpenAI refuses.
+    /// Reads `POST /v1/chat/completions`, refusing what OpenAI refuses.
     pub(crate) fn read(arrived: &Arrived<'_>) -> Parsed {
-        let request: Self = super::body(arrived)?;
-        request.check()?;
-        Ok(Box::new(request))
-    }
-
-    /// Reads a call of an Azure deployment, whose name stands for the model.
-    pub(crate) fn read_deployment(arrived: &Arrived<'_>) -> Parsed {
-        azure::check(arrived)?;
-        let request: Self = super::body(arrived)?;
-        let request = Self { model: arrived.name.to_owned(), is_azure: true, ..request };
+        let mut request: Self = super::body(arrived)?;
+        request.is_azure = arrived.parts.uri.path().starts_with("/openai/deployments/");
+        request.model = super::model_of(arrived, std::mem::take(&mut request.model))?;
         request.check()?;
         Ok(Box::new(request))
     }

@@ -8,7 +8,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::answer::{Arrived, Facts, Made, Parsed, Question, Refusal};
-use crate::openai::azure;
 use crate::reply::{input, tokens_of};
 
 /// Short, because nobody compares these with a real model's.
@@ -41,20 +40,10 @@ enum Input {
 }
 
 impl EmbeddingsRequest {
-    /// Reads a call of `POST /v1/embeddings`, refusing what OpenAI refuses.
+    /// Reads `POST /v1/embeddings`, refusing what OpenAI refuses.
     pub(crate) fn read(arrived: &Arrived<'_>) -> Parsed {
-        Ok(Box::new(super::body::<Self>(arrived)?.checked()?))
-    }
-
-    /// Reads a call of an Azure deployment, whose name stands for the model.
-    pub(crate) fn read_deployment(arrived: &Arrived<'_>) -> Parsed {
-        azure::check(arrived)?;
-        let request: Self = super::body(arrived)?;
-        Ok(Box::new(Self { model: arrived.name.to_owned(), ..request }.checked()?))
-    }
-
-    fn checked(self) -> Result<Self, Refusal> {
-        let request = self;
+        let mut request: Self = super::body(arrived)?;
+        request.model = super::model_of(arrived, std::mem::take(&mut request.model))?;
         super::check_model(&request.model)?;
         if request.dimensions == Some(0) {
             return Err(Refusal::invalid(
@@ -65,7 +54,7 @@ impl EmbeddingsRequest {
         if request.seeds().is_empty() {
             return Err(Refusal::invalid("input", "Invalid 'input': expected at least one text."));
         }
-        Ok(request)
+        Ok(Box::new(request))
     }
 
     fn seeds(&self) -> Vec<u64> {
