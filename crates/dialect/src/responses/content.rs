@@ -120,22 +120,24 @@ pub(crate) fn citation(value: &RawValue) -> Result<Citation, Fault> {
     })
 }
 
-/// Writes an annotation; nothing when there is no word for what is cited.
-pub(crate) fn write_citation(array: &mut ArrayWriter<'_>, citation: &Citation) {
+/// Writes an annotation of a text; nothing when there is no word for what is cited.
+pub(crate) fn write_citation(array: &mut ArrayWriter<'_>, citation: &Citation, text: &str) {
     if let Some((Dialect::Responses, native)) = &citation.native {
         return array.raw(native.text());
     }
-    if let Some(json) = annotation(citation) {
+    if let Some(json) = annotation(citation, text) {
         array.raw(&json);
     }
 }
 
-/// An annotation as it is written; nothing when there is no word for what is cited.
-pub(crate) fn annotation(citation: &Citation) -> Option<String> {
+/// An annotation as it is written; nothing when there is no word for what is cited. What does not say which words rest on
+/// it means all of the text.
+pub(crate) fn annotation(citation: &Citation, text: &str) -> Option<String> {
     if let Some((Dialect::Responses, native)) = &citation.native {
         return Some(native.text().to_owned());
     }
-    let (start, end) = citation.span.unwrap_or((0, 0));
+    let (start, end) =
+        citation.span.unwrap_or_else(|| (0, u64::try_from(text.chars().count()).unwrap_or(u64::MAX)));
     let title = citation.title.as_deref();
     let json = match (&citation.url, &citation.file) {
         (Some(url), _) => crate::json::object(|w| {
@@ -247,7 +249,7 @@ pub(crate) fn write_output(array: &mut ArrayWriter<'_>, part: &Part, home: bool)
             w.string("text", text);
             w.array("annotations", |array| {
                 for citation in &part.citations {
-                    write_citation(array, citation);
+                    write_citation(array, citation, text);
                 }
             });
             if home {

@@ -95,7 +95,7 @@ fn write_text(array: &mut ArrayWriter<'_>, text: &str, part: &Part, logprobs: Op
         w.string("text", text);
         w.array("annotations", |array| {
             for citation in &part.citations {
-                content::write_citation(array, citation);
+                content::write_citation(array, citation, text);
             }
         });
         w.raw("logprobs", logprobs.map_or("[]", Json::text));

@@ -244,7 +244,7 @@ fn each_end_has_its_terminal() {
 #[test]
 fn what_a_text_rests_on_may_be_told_when_it_is_complete() {
     let citation = Citation {
-        span: Some((0, 4)),
+        span: None,
         url: Some("https://x.example".to_owned()),
         title: Some("X".to_owned()),
         quote: None,

@@ -106,8 +106,12 @@ impl Encoder {
 
     /// What a text rests on may be told when it is complete.
     pub(super) fn cite(&mut self, citation: &Citation, out: &mut Vec<u8>) {
-        let Some(json) = annotation(citation) else { return };
         let Some((mut open, mut part)) = self.take_part() else { return };
+        let Some(json) = annotation(citation, &part.text) else {
+            give_back(&mut open, part);
+            self.open = Some(open);
+            return;
+        };
         let place = number(part.annotations.len());
         self.record("response.output_text.annotation.added", out, |w| {
             address(w, &open);
