@@ -264,6 +264,18 @@ impl ObjectWriter<'_> {
         self.out.extend_from_slice(json.as_bytes());
     }
 
+    /// Writes fields that are JSON already, names and all.
+    pub(crate) fn fields(&mut self, fields: &[u8]) {
+        if fields.is_empty() {
+            return;
+        }
+        if !self.first {
+            self.out.push(b',');
+        }
+        self.first = false;
+        self.out.extend_from_slice(fields);
+    }
+
     pub(crate) fn extra(&mut self, extra: &Extra) {
         for (name, value) in extra {
             self.raw(name, value.text());

@@ -53,9 +53,9 @@ pub fn relay_answer(call: &Call, upstream: impl Into<Wire>, body: Bytes) -> Resu
     let known = match upstream {
         Dialect::OpenAi => Some(openai_summary(call, &body)?),
         Dialect::Anthropic => Some(anthropic_summary(call, &body)?),
-        Dialect::Responses => Some(responses_summary(call, &body)?),
+        Dialect::Responses if call.dialect == upstream => Some(responses_summary(call, &body)?),
         Dialect::Gemini => Some(gemini_summary(&body)?),
-        Dialect::Bedrock | Dialect::Cohere => None,
+        Dialect::Responses | Dialect::Bedrock | Dialect::Cohere => None,
     };
     if let Some(summary) = known.clone()
         && call.dialect == upstream

@@ -111,3 +111,47 @@ fn a_cap_that_is_no_plain_number_is_left_to_the_provider() {
     assert_eq!(chat(r#"{"model":"a","messages":[],"max_tokens":-1}"#).unwrap().max_output_tokens, None);
     assert_eq!(chat(r#"{"model":"a","messages":[],"max_tokens":null}"#).unwrap().max_output_tokens, None);
 }
+
+fn response(body: &str) -> Result<Envelope, Fault> {
+    Envelope::scan(&(Dialect::Responses, Operation::Chat).into(), body.as_bytes())
+}
+
+#[test]
+fn what_routing_needs_of_a_response_is_read() {
+    let body = r#"{"model":"gpt","instructions":"abc","max_output_tokens":7,"stream":true,"previous_response_id":"resp_1",
+        "store":false,"tools":[{"type":"web_search"}],"input":[
+        {"role":"user","content":[{"type":"input_text","text":"de"},{"type":"input_image","image_url":"data:image/png;base64,AA"},
+            {"type":"input_file","filename":"","file_data":"data:application/pdf;base64,AAAA"}]},
+        {"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"gAAA"},
+        {"type":"function_call_output","call_id":"c","output":"fgh"}]}"#;
+    let envelope = response(body).unwrap();
+    let tools = "typeweb_search".len() as u64;
+    assert_eq!(envelope.input_chars, "abcdefgh".len() as u64 + tools);
+    assert_eq!((envelope.images, envelope.tools, envelope.max_output_tokens), (1, 1, Some(7)));
+    assert_eq!(envelope.continues.as_deref(), Some("resp_1"));
+    assert!(envelope.stream && envelope.places.unstored && !envelope.places.unsigned_thinking);
+}
+
+#[test]
+fn what_a_response_continues_is_an_id_or_an_object_that_has_one() {
+    for (field, expected) in [
+        (r#""previous_response_id":"resp_1""#, Some("resp_1")),
+        (r#""conversation":"conv_1""#, Some("conv_1")),
+        (r#""conversation":{"note":"x","id":"conv_1"}"#, Some("conv_1")),
+        (r#""conversation":{"inner":{"id":"no"}}"#, None),
+        (r#""previous_response_id":null"#, None),
+        (r#""store":true"#, None),
+    ] {
+        let envelope = response(&format!(r#"{{"model":"m",{field}}}"#)).unwrap();
+        assert_eq!(envelope.continues.as_deref(), expected, "{field}");
+    }
+}
+
+#[test]
+fn a_field_that_decides_where_a_response_goes_must_not_come_twice() {
+    let fault =
+        response(r#"{"model":"m","previous_response_id":"a","previous_response_id":"b"}"#).unwrap_err();
+    assert_eq!(fault.param.as_deref(), Some("previous_response_id"));
+    assert!(response(r#"{"model":"m","input":"a","input":"b"}"#).is_err());
+    assert!(response(r#"{"model":"m","Instructions":"a"}"#).is_err());
+}

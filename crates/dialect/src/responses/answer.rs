@@ -27,6 +27,9 @@ pub(crate) fn decode(body: &[u8]) -> Result<Answer, Fault> {
 
 fn read(mut response: Object<'_>) -> Result<Answer, Fault> {
     let status = response.take_string("status")?.unwrap_or_else(|| "completed".to_owned());
+    if matches!(status.as_str(), "queued" | "in_progress") {
+        return Err(response.wrong("status", "that of a response that has ended"));
+    }
     let details = response.take_object("incomplete_details")?;
     let reason = details.map(|mut details| details.take_string("reason")).transpose()?.flatten();
     let mut turns = Turns::default();

@@ -2,7 +2,7 @@
 
 use crate::{
     Call, Dialect, StopReason, Usage,
-    json::{Object, ObjectWriter},
+    json::{Object, ObjectWriter, object},
     responses::usage,
 };
 
@@ -26,21 +26,25 @@ const REPEATED: [(&str, &str); 16] = [
     ("user", "null"),
 ];
 
-/// What an answer repeats of its call.
+/// What an answer repeats of its call: the fields, written.
 #[derive(Debug, Default)]
 pub(crate) struct Echo {
-    fields: Vec<(&'static str, String)>,
+    fields: Vec<u8>,
 }
 
 impl Echo {
     /// Reads it from the call.
     pub(crate) fn of(call: &Call) -> Self {
         let mut body = Object::parse(&call.body).ok();
-        let fields = REPEATED.iter().map(|(name, usual)| {
-            let value = body.as_mut().and_then(|body| body.take(name));
-            (*name, value.map_or_else(|| (*usual).to_owned(), |value| value.get().to_owned()))
+        let mut fields = object(|w| {
+            for (name, usual) in REPEATED {
+                let value = body.as_mut().and_then(|body| body.take(name));
+                w.raw(name, value.map_or(usual, |value| value.get()));
+            }
         });
-        Self { fields: fields.collect() }
+        fields.pop();
+        fields.drain(..1);
+        Self { fields }
     }
 }
 
@@ -100,9 +104,7 @@ impl Head<'_> {
         // Only a provider of this dialect keeps responses.
         w.bool("store", false);
         w.opt_string("service_tier", self.service_tier);
-        for (name, value) in &echo.fields {
-            w.raw(name, value);
-        }
+        w.fields(&echo.fields);
         match &self.usage {
             Some(used) => w.object("usage", |w| usage::write(used, w)),
             None => w.null("usage"),

@@ -97,10 +97,14 @@ fn split(extra: Extra, is_openai: bool) -> (Extra, Extra) {
 }
 
 fn fit_reasoning(request: &mut Request, target: &TargetShape<'_>, losses: &mut Losses) {
-    let has_word = |reasoning: &Reasoning| {
-        target.reasoning != Some(false) && crate::openai::write::effort(reasoning).is_some()
-    };
     let is_off = |thinking: &Json| thinking.text().contains(r#""disabled""#);
+    // Where the model decides by itself how much to think, no word is needed.
+    let is_free = |thinking: &Json| thinking.text().contains(r#""adaptive""#);
+    let has_word = |reasoning: &Reasoning| {
+        target.reasoning != Some(false)
+            && (crate::openai::write::effort(reasoning).is_some()
+                || reasoning.thinking.as_ref().is_some_and(is_free))
+    };
     if let Some(lost) = request.reasoning.take_if(|reasoning| !has_word(reasoning))
         && !lost.thinking.as_ref().is_some_and(is_off)
     {

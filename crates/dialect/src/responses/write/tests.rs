@@ -106,6 +106,15 @@ fn thinking_that_is_asked_for_is_shown_and_can_be_sent_back() {
     let written = sent(Dialect::Anthropic, &body);
     assert_eq!(written["reasoning"], json!({"effort":"high","summary":"auto"}));
     assert_eq!(written["include"], json!(["reasoning.encrypted_content"]));
+    for (thinking, expected) in [
+        (json!({"type":"adaptive"}), json!({"summary":"auto"})),
+        (json!({"type":"adaptive","display":"omitted"}), Value::Null),
+        (json!({"type":"disabled"}), Value::Null),
+    ] {
+        let mut body = body.clone();
+        body["thinking"] = thinking;
+        assert_eq!(sent(Dialect::Anthropic, &body)["reasoning"], expected);
+    }
     // A model that does not reason is not asked to.
     let outbound = send(Dialect::Anthropic, &body, Some(false)).unwrap();
     let written: Value = serde_json::from_slice(&outbound.body).unwrap();
