@@ -33,6 +33,8 @@ pub struct Summary {
     pub unknown: u32,
     /// The id of the answer as the caller sees it, where a later call may name it.
     pub object_id: Option<String>,
+    /// How many pieces of sealed reasoning the provider took out of the call, because another account or model made them.
+    pub reasoning_removed: u32,
 }
 
 /// Passes a whole answer on.
@@ -116,6 +118,7 @@ fn told(call: &Call, answer: &Answer) -> Result<Summary, Fault> {
         service_tier: answer.service_tier.clone(),
         unknown: u32::try_from(parts.filter(is_unknown).count()).unwrap_or(u32::MAX),
         object_id: object_id(call, Some(&answer.id)),
+        ..Summary::default()
     })
 }
 
@@ -195,6 +198,7 @@ fn responses_summary(call: &Call, body: &[u8]) -> Result<Summary, Fault> {
             .id
             .filter(|_| response.stored != Some(false))
             .and_then(|id| object_id(call, Some(&id))),
+        reasoning_removed: response.removed,
         ..Summary::default()
     })
 }
@@ -219,8 +223,7 @@ fn gemini_summary(body: &[u8]) -> Result<Summary, Fault> {
         upstream_model: probe.model.map(Cow::into_owned),
         complete: true,
         service_tier: probe.tier.map(Cow::into_owned),
-        unknown: 0,
-        object_id: None,
+        ..Summary::default()
     })
 }
 

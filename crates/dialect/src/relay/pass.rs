@@ -157,6 +157,7 @@ impl Pass {
         let response = probe.response;
         self.summary.service_tier =
             response.service_tier.map(Cow::into_owned).or(self.summary.service_tier.take());
+        self.summary.reasoning_removed = self.summary.reasoning_removed.max(response.removed);
         self.is_kept &= response.stored != Some(false);
         self.learn(response.usage, (response.id, response.model), probe.chars);
         Ok(Verdict::Pass)

@@ -105,6 +105,8 @@ pub(crate) struct Response<'a> {
     pub(crate) usage: Option<Usage>,
     /// It is kept by the provider, as far as it says.
     pub(crate) stored: Option<bool>,
+    /// How many pieces of reasoning the provider took out of the call, because another account or model made them.
+    pub(crate) removed: u32,
     /// It has `output`, as every response has.
     pub(crate) has_output: bool,
     /// The model calls functions, or refuses in words.
@@ -212,6 +214,7 @@ impl<'a> Reader<'a> {
                 Ok(())
             })?,
             b"output" => self.output()?,
+            b"input_transformations" => self.probe.response.removed = self.objects()?,
             _ => _ = self.scanner.skip()?,
         }
         Ok(())
@@ -244,6 +247,20 @@ impl<'a> Reader<'a> {
             (counts, is_kind) = (false, false);
             if self.scanner.depth() <= outer {
                 return Ok(());
+            }
+        }
+    }
+
+    /// How many objects an array has.
+    fn objects(&mut self) -> Result<u32, ScanError> {
+        let outer = self.scanner.depth();
+        let mut count = 0_u32;
+        loop {
+            if self.scanner.next()? == Some(Token::BeginObject) && self.scanner.depth() == outer + 2 {
+                count = count.saturating_add(1);
+            }
+            if self.scanner.depth() <= outer {
+                return Ok(count);
             }
         }
     }

@@ -55,9 +55,6 @@ impl Decode for Decoder {
             events.push(Event::Fault(error::read(data)));
             return Ok(());
         }
-        if seen.kind == "response.output_text.delta" && !self.started {
-            return Err(broken(&Fault::invalid("a text before the start")));
-        }
         self.event(&seen, data, events).map_err(|fault| broken(&fault))
     }
 
@@ -68,6 +65,9 @@ impl Decode for Decoder {
 
 impl Decoder {
     fn event(&mut self, seen: &probe::Probe<'_>, data: &[u8], events: &mut Vec<Event>) -> Result<(), Fault> {
+        if seen.kind.ends_with(".delta") || seen.kind.starts_with("response.output_item.") {
+            self.begin((String::new(), String::new(), None), events);
+        }
         match seen.kind.as_ref() {
             "response.created" | "response.in_progress" | "response.queued" => self.start(data, events),
             "response.output_item.added" => self.added(Object::parse(data)?, events),
@@ -112,7 +112,7 @@ impl Decoder {
     }
 
     fn start(&mut self, data: &[u8], events: &mut Vec<Event>) -> Result<(), Fault> {
-        if std::mem::replace(&mut self.started, true) {
+        if self.started {
             return Ok(());
         }
         let mut event = Object::parse(data)?;
@@ -120,13 +120,17 @@ impl Decoder {
             return Err(event.wrong("response", "an object"));
         };
         let created: Option<f64> = response.take_as("created_at", "a number")?;
-        events.push(Event::Start {
-            id: response.take_string("id")?.unwrap_or_default(),
-            model: response.take_string("model")?.unwrap_or_default(),
-            created: created.and_then(|seconds| crate::scan::count(&format!("{seconds:.0}"))),
-            usage: None,
-        });
+        let created = created.and_then(|seconds| crate::scan::count(&format!("{seconds:.0}")));
+        let id = response.take_string("id")?.unwrap_or_default();
+        self.begin((id, response.take_string("model")?.unwrap_or_default(), created), events);
         Ok(())
+    }
+
+    /// Tells the start, once; some servers never do.
+    fn begin(&mut self, (id, model, created): (String, String, Option<u64>), events: &mut Vec<Event>) {
+        if !std::mem::replace(&mut self.started, true) {
+            events.push(Event::Start { id, model, created, usage: None });
+        }
     }
 
     fn end(&mut self, seen: &probe::Probe<'_>, events: &mut Vec<Event>) {

@@ -90,6 +90,14 @@ fn whole_items_of_a_server_that_tells_no_pieces_are_told() {
 }
 
 #[test]
+fn a_stream_that_never_tells_its_start_has_one() {
+    let read = events(&[delta("output_text", 0, "Hello"), completed()]);
+    assert!(matches!(read.first(), Some(Event::Start { .. })));
+    assert_eq!(read.iter().filter(|event| matches!(event, Event::Start { .. })).count(), 1);
+    assert_eq!(words(&read), "Hello");
+}
+
+#[test]
 fn paragraphs_of_a_summary_stay_apart_and_the_seal_carries_the_id() {
     let part = |index: u64| json!({"type":"response.reasoning_summary_part.added","output_index":0,"summary_index":index});
     let item = json!({"type":"reasoning","id":"rs_1","summary":[{"type":"summary_text","text":"One."},
@@ -232,6 +240,17 @@ fn unknown_events_pass_untouched_to_a_caller_of_the_same_dialect_and_are_counted
     assert_eq!(summary.object_id.as_deref(), Some("resp_1"));
     assert_eq!(summary.service_tier.as_deref(), Some("flex"));
     assert_eq!(summary.upstream_model.as_deref(), Some("gpt"));
+}
+
+#[test]
+fn reasoning_that_the_provider_took_out_of_the_call_is_counted() {
+    let removed = json!([
+        {"id":"rs_1","type":"reasoning","action":"removed","reason":"organization_mismatch"},
+        {"id":"rs_2","type":"reasoning","action":"removed","reason":"model_mismatch"}]);
+    let mut last = completed();
+    last["response"]["input_transformations"] = removed;
+    let (_, summary) = relayed(Dialect::Responses, &[created(), last]).unwrap();
+    assert_eq!(summary.reasoning_removed, 2);
 }
 
 #[test]
