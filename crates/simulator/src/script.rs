@@ -24,7 +24,7 @@ pub struct Rule {
     /// The path, with or without `/v1`: as it came, or as the ledger names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// The key in `authorization: Bearer` or `x-api-key`.
+    /// The key in `authorization: Bearer`, `x-api-key`, `api-key`, `x-goog-api-key` or `?key=`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_key: Option<String>,
     /// How many calls the rule is for; without it, every one.

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Headers that carry a key.
-const KEY_HEADERS: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
+const KEY_HEADERS: [&str; 5] =
+    ["authorization", "x-api-key", "api-key", "x-goog-api-key", "x-amz-security-token"];
 
 /// Bodies over this size are kept as a note of their size.
 const KEPT_BODY_BYTES: usize = 4 * 1024 * 1024;
@@ -98,8 +99,21 @@ impl Kept {
                 .and_modify(|all| *all = format!("{all}, {value}"))
                 .or_insert_with(|| value.into_owned());
         }
-        let path = self.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned();
+        let (path, query_key) = self.show_path();
+        auth.extend(query_key);
         SeenRequest { method: self.method.to_string(), path, headers, auth, body: self.show_body() }
+    }
+
+    /// The path with its query, but for the key that Google takes there.
+    fn show_path(&self) -> (String, Option<SeenKey>) {
+        let path = self.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned();
+        match query_key(&self.uri) {
+            Some(key) => {
+                let shown = SeenKey::of("?key", key);
+                (path.replace(&format!("key={key}"), "key=***"), Some(shown))
+            }
+            None => (path, None),
+        }
     }
 
     fn show_body(&self) -> Value {
@@ -126,7 +140,16 @@ impl SeenKey {
 }
 
 /// The key of a request, wherever it is.
-pub(crate) fn api_key(headers: &HeaderMap) -> Option<&str> {
-    let bearer = headers.get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    bearer.or_else(|| headers.get("x-api-key")?.to_str().ok())
+pub(crate) fn api_key<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    header("authorization")
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .or_else(|| header("x-api-key"))
+        .or_else(|| header("api-key"))
+        .or_else(|| header("x-goog-api-key"))
+        .or_else(|| query_key(uri))
+}
+
+fn query_key(uri: &Uri) -> Option<&str> {
+    uri.query()?.split('&').find_map(|pair| pair.strip_prefix("key="))
 }

@@ -171,7 +171,7 @@ impl Call<'_> {
     /// The script's behaviour, overridden by the model's suffix, overridden by the header.
     fn behaviour(&self, model: &str, suffix: Option<&str>) -> Result<Behaviour, Refusal> {
         let paths = [self.route.path, self.arrived.parts.uri.path()];
-        let key = api_key(&self.arrived.parts.headers);
+        let key = api_key(&self.arrived.parts.headers, &self.arrived.parts.uri);
         let mut behaviour = self.simulator.script.take(paths, model, key);
         let header = self.arrived.header("x-simulate");
         for text in suffix.into_iter().chain(Some(header)) {

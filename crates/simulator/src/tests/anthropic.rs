@@ -151,3 +151,56 @@ async fn models_come_in_the_callers_shape() {
         world.call("GET", "/v1/models", &[("anthropic-version", "2023-06-01")], &Value::Null).await.json();
     assert_eq!((list["data"][0]["type"].clone(), list["has_more"].clone()), (json!("model"), json!(false)));
 }
+
+#[tokio::test]
+async fn marked_blocks_are_written_to_the_cache_and_five_marks_are_too_many() {
+    let world = World::new().await;
+    let mark = json!({"type": "ephemeral"});
+    let block = json!({"type": "text", "text": "sixteen letters.", "cache_control": mark});
+    let body = ask(&json!({"system": [block], "messages": user("hi")}));
+    let usage = world.messages(&body).await.json()["usage"].clone();
+    assert_eq!((&usage["cache_creation_input_tokens"], &usage["input_tokens"]), (&json!(4), &json!(5)));
+    let many = ask(&json!({"system": [block, block, block, block, block]}));
+    assert_eq!(world.messages(&many).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_document_that_may_be_cited_is() {
+    let world = World::new().await;
+    let document = json!({"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "x"}, "citations": {"enabled": true}});
+    let content = json!([document, {"type": "text", "text": "good day"}]);
+    let body = ask(&json!({"messages": [{"role": "user", "content": content}]}));
+    let block = world.messages(&body).await.json()["content"][0].clone();
+    assert_eq!(block["citations"][0]["type"], "char_location");
+    let events = world
+        .messages(&ask(&json!({"messages": [{"role": "user", "content": content}], "stream": true})))
+        .await
+        .events();
+    check_grammar(&events);
+    assert!(events.iter().any(|event| event["delta"]["type"] == "citations_delta"));
+}
+
+#[tokio::test]
+async fn a_format_is_answered_with_json() {
+    let world = World::new().await;
+    let schema = json!({"type": "object", "properties": {"age": {"type": "integer", "minimum": 18}}});
+    let body = ask(&json!({"output_config": {"format": {"type": "json_schema", "schema": schema}}}));
+    assert_eq!(world.messages(&body).await.json()["content"][0]["text"], r#"{"age":18}"#);
+}
+
+#[tokio::test]
+async fn a_thought_comes_back_as_it_was_or_is_refused() {
+    let world = World::new().await;
+    let thinking = |signature: &str| {
+        json!([
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "content": [{"type": "thinking", "thinking": "hm", "signature": signature}, {"type": "text", "text": "yes"}]},
+            {"role": "user", "content": "and?"},
+        ])
+    };
+    let made =
+        world.messages(&ask(&json!({"thinking": {"type": "enabled", "budget_tokens": 1024}}))).await.json();
+    let ours = made["content"][0]["signature"].as_str().unwrap().to_owned();
+    assert_eq!(world.messages(&ask(&json!({"messages": thinking(&ours)}))).await.status, 200);
+    assert_eq!(world.messages(&ask(&json!({"messages": thinking("bm90IG91cnM=")}))).await.status, 400);
+}

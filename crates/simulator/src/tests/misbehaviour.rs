@@ -212,3 +212,195 @@ async fn the_pace_of_streams_and_answers_is_in_tokens_per_second() {
         );
     }
 }
+
+/// Every way to ask for the same words: the path, the headers and the body.
+fn everywhere(streams: bool) -> Vec<(String, Vec<(&'static str, &'static str)>, Value)> {
+    let text = json!([{"role": "user", "parts": [{"text": "one two three"}]}]);
+    let blocks = json!([{"role": "user", "content": [{"text": "one two three"}]}]);
+    let verb = if streams { "streamGenerateContent?alt=sse" } else { "generateContent" };
+    let converse = if streams { "converse-stream" } else { "converse" };
+    let with = |body: Value| {
+        let mut body = body;
+        body["model"] = json!("sim");
+        body["stream"] = json!(streams);
+        body
+    };
+    vec![
+        ("/v1/chat/completions".into(), vec![], with(json!({"messages": user("one two three")}))),
+        ("/v1/responses".into(), vec![], with(json!({"input": "one two three"}))),
+        (
+            "/v1/messages".into(),
+            vec![("anthropic-version", "2023-06-01")],
+            with(json!({"messages": user("one two three"), "max_tokens": 100})),
+        ),
+        (format!("/v1beta/models/sim:{verb}"), vec![], json!({"contents": text})),
+        (format!("/model/sim/{converse}"), vec![], json!({"messages": blocks})),
+        ("/v2/chat".into(), vec![], with(json!({"messages": user("one two three")}))),
+    ]
+}
+
+impl World {
+    /// The bytes of an answer under a script, whatever they are.
+    async fn scripted(
+        &self,
+        script: &str,
+        (path, headers, body): &(String, Vec<(&'static str, &'static str)>, Value),
+    ) -> (HeaderMap, StatusCode, Vec<u8>) {
+        let mut headers = headers.clone();
+        headers.push(("x-simulate", script));
+        let (parts, body) = self.send("POST", path, &headers, body).await.into_parts();
+        (parts.headers, parts.status, body.collect().await.unwrap().to_bytes().to_vec())
+    }
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+#[tokio::test]
+async fn the_same_script_works_on_every_format() {
+    let world = World::new().await;
+    for streams in [false, true] {
+        for call in everywhere(streams) {
+            let (_, status, bytes) = world.scripted("text=scripted", &call).await;
+            assert!(status == 200 && contains(&bytes, "scripted"), "{call:?}");
+            let (headers, status, _) = world.scripted("status=429;retry_after=7", &call).await;
+            assert_eq!((status.as_u16(), headers["retry-after"].to_str().unwrap()), (429, "7"), "{call:?}");
+            let (_, status, bytes) = world.scripted("unknown_blocks", &call).await;
+            assert!(status == 200 && contains(&bytes, "nknown"), "{call:?}");
+            let (_, status, _) = world.scripted("empty_choices", &call).await;
+            assert_eq!(status, 200, "{call:?}");
+        }
+    }
+    for row in world.running.ledger() {
+        assert_eq!(
+            (row.calls, row.refused),
+            if row.path.contains("{model}") { (4, 1) } else { (8, 2) },
+            "{row:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_billed_what_the_whole_answer_is() {
+    for script in [
+        "",
+        "thinking",
+        "reasoning_tokens=7",
+        "thinking;reasoning_tokens=3",
+        "thinking;reasoning_tokens=30",
+        "tokens=9",
+        "refusal;stop_reason=X",
+    ] {
+        for (whole, stream) in everywhere(false).into_iter().zip(everywhere(true)) {
+            let world = World::new().await;
+            world.scripted(script, &whole).await;
+            let one = world.running.ledger()[0].output_tokens;
+            world.running.reset();
+            world.scripted(script, &stream).await;
+            assert_eq!(world.running.ledger()[0].output_tokens, one, "{script} {}", whole.0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_record_can_break_off_come_too_early_or_be_huge() {
+    let world = World::new().await;
+    for call in everywhere(true) {
+        let plain = world.scripted("", &call).await.2;
+        let truncated = world.scripted("truncate_record", &call).await.2;
+        assert!(truncated.len() < plain.len() && !truncated.ends_with(b"\n\n"), "{}", call.0);
+        let reordered = world.scripted("reorder", &call).await.2;
+        assert!(reordered != plain, "{}", call.0);
+        let huge = world.scripted("huge_chunk=200000", &call).await.2;
+        assert!(contains(&huge, &"x".repeat(200_000)), "{}", call.0);
+        let unknown = world.scripted("unknown_events", &call).await.2;
+        assert!(unknown.len() > plain.len() && contains(&unknown, "nknown"), "{}", call.0);
+    }
+}
+
+#[tokio::test]
+async fn an_html_page_stands_in_for_an_answer() {
+    let world = World::new().await;
+    for call in everywhere(false) {
+        for (script, expected) in [("html=1", 502), ("html;status=403", 403), ("html;status=200", 200)] {
+            let (headers, status, bytes) = world.scripted(script, &call).await;
+            assert_eq!(
+                (status.as_u16(), headers["content-type"].to_str().unwrap()),
+                (expected, "text/html; charset=utf-8")
+            );
+            assert!(contains(&bytes, "<html>"));
+        }
+    }
+    let call = &everywhere(false)[0];
+    assert_eq!(world.scripted("content_type=text/plain", call).await.0["content-type"], "text/plain");
+}
+
+#[tokio::test]
+async fn encoded_bodies_say_so_and_hold_the_same_bytes() {
+    let world = World::new().await;
+    for call in everywhere(true).iter().chain(&everywhere(false)) {
+        for encoding in ["gzip", "br", "zstd"] {
+            let (headers, status, bytes) = world.scripted(&format!("encoding={encoding}"), call).await;
+            assert_eq!((status.as_u16(), headers["content-encoding"].to_str().unwrap()), (200, encoding));
+            if let Some(length) = headers.get("content-length") {
+                assert_eq!(length.to_str().unwrap(), bytes.len().to_string());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn several_tools_are_called_at_once_and_arguments_can_be_bad() {
+    let world = World::new().await;
+    let tools = json!([
+        {"type": "function", "function": {"name": "one", "parameters": {"type": "object"}}},
+        {"type": "function", "function": {"name": "two", "parameters": {"type": "object"}}},
+    ]);
+    let body =
+        json!({"model": "sim-gpt@parallel_tools=3,bad_arguments", "messages": user("hi"), "tools": tools});
+    let calls = world.chat(&body).await.json()["choices"][0]["message"]["tool_calls"].clone();
+    let names: Vec<_> =
+        calls.as_array().unwrap().iter().map(|call| call["function"]["name"].clone()).collect();
+    assert_eq!(names, ["one", "two", "one"]);
+    let arguments = calls[0]["function"]["arguments"].as_str().unwrap();
+    assert!(serde_json::from_str::<Value>(arguments).is_err());
+}
+
+#[tokio::test]
+async fn chat_shows_thoughts_refusals_citations_and_log_probabilities() {
+    let world = World::new().await;
+    let message = async |script: &str| {
+        let body = json!({"model": format!("sim-gpt@{script}"), "messages": user("good day")});
+        world.chat(&body).await.json()["choices"][0].clone()
+    };
+    assert!(message("thinking").await["message"]["reasoning_content"].is_string());
+    let refused = message("refusal").await;
+    assert!(refused["message"]["content"].is_null() && refused["message"]["refusal"].is_string());
+    assert_eq!(message("citations").await["message"]["annotations"][0]["type"], "url_citation");
+    assert_eq!(message("logprobs").await["logprobs"]["content"].as_array().unwrap().len(), 4);
+    let body = json!({"model": "m", "messages": user("good day"), "logprobs": true, "top_logprobs": 3, "stream": true});
+    let events = world.chat(&body).await.events();
+    assert_eq!(
+        events[1]["choices"][0]["logprobs"]["content"][0]["top_logprobs"].as_array().unwrap().len(),
+        3
+    );
+    let wrong = json!({"model": "m", "messages": user("good day"), "top_logprobs": 3});
+    assert_eq!(world.chat(&wrong).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_key_in_the_query_is_hidden_and_matches_a_rule() {
+    let world = World::new().await;
+    let behaviour = Behaviour { status: Some(401), ..Behaviour::default() };
+    world.running.script(vec![Rule {
+        api_key: Some("secret-key-1234".into()),
+        behaviour,
+        ..Rule::default()
+    }]);
+    let body = json!({"contents": [{"parts": [{"text": "hi"}]}]});
+    let path = "/v1beta/models/sim:generateContent?key=secret-key-1234";
+    assert_eq!(world.call("POST", path, &[], &body).await.status, 401);
+    let seen = &world.running.requests()[0];
+    assert_eq!((seen.path.contains("secret"), seen.auth[0].last4.as_str()), (false, "1234"));
+}
