@@ -203,3 +203,6 @@ fn write_fields(w: &mut ObjectWriter<'_>, request: &Request) {
         rest.for_each(|(name, value)| w.raw(name, value));
     });
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::Relay;
 use crate::{Call, Dialect, ErrorShape, Fault, FaultClass, Operation, StopReason, Summary, Usage};
 
+mod aws;
 mod choices;
 mod laws;
 mod responses;
