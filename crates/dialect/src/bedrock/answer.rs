@@ -106,3 +106,6 @@ fn shown(part: &Part) -> Option<Part> {
     };
     Some(Part { citations: part.citations.clone(), ..Part::from(body) })
 }
+
+#[cfg(test)]
+mod tests;

@@ -188,3 +188,6 @@ fn call<'a>(record: &mut Object<'a>) -> Result<Option<Object<'a>>, Fault> {
 fn some(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
+
+#[cfg(test)]
+mod tests;

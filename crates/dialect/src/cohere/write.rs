@@ -156,3 +156,6 @@ fn write_thinking(w: &mut ObjectWriter<'_>, request: &Request) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,19 +33,4 @@ pub(super) fn status(word: &str) -> Option<u16> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::word;
-
-    #[test]
-    fn an_exception_is_known_in_every_spelling() {
-        for name in [
-            "throttlingException",
-            "ThrottlingException",
-            "ThrottlingException:http://internal.amazon.com/coral/com.amazon.bedrock/",
-            "com.amazon.coral.service#ThrottlingException",
-        ] {
-            assert_eq!(word(name), "throttling", "{name}");
-        }
-        assert_eq!(word("ServiceQuotaExceededException"), "service_quota_exceeded");
-    }
-}
+mod tests;
