@@ -1,3 +1,5 @@
+#![expect(clippy::needless_pass_by_value, reason = "builders of bodies read best with literals")]
+
 use serde_json::{Value, json};
 
 use super::word;
