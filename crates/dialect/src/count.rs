@@ -57,6 +57,9 @@ pub(crate) fn inner(dialect: Dialect, body: &[u8]) -> Result<Bytes, Fault> {
 /// Writes a question for a target of another dialect, or one that has to be written anew.
 pub(crate) fn encode_request(mut request: Request, target: &TargetShape<'_>) -> Result<Outbound, Fault> {
     without_answer(&mut request);
+    if request.origin != target.dialect {
+        responses::allowed::narrow(&mut request);
+    }
     let target = match target.dialect {
         // OpenAI counts for its responses only.
         Dialect::OpenAi => TargetShape { dialect: Dialect::Responses, ..*target },

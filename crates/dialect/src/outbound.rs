@@ -75,6 +75,9 @@ pub fn encode_request(mut request: Request, target: &TargetShape<'_>) -> Result<
     if target.dialect != Dialect::Gemini {
         unseal_ids(&mut request);
     }
+    if request.origin != target.dialect {
+        responses::allowed::narrow(&mut request);
+    }
     let mut losses = Losses::new(request.origin, target);
     let body = match target.dialect {
         Dialect::OpenAi => openai::write::write(request, target, &mut losses)?,

@@ -3,6 +3,7 @@
 //! A conversation is a list of items. Items of the model that follow one another are one turn of the canonical form;
 //! what marks where one item ends and the next begins travels in the `extra` of its pieces.
 
+pub(crate) mod allowed;
 pub(crate) mod answer;
 pub(crate) mod content;
 pub(crate) mod echo;

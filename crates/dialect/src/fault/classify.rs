@@ -193,7 +193,13 @@ impl Report {
 
     /// Some providers wrap other failures in a 400.
     fn class_of_refusal(&self) -> FaultClass {
-        if self.says(&["model_not_found", "not_found_error", "model_decommissioned", "resource_not_found"]) {
+        if self.says(&[
+            "model_not_found",
+            "not_found_error",
+            "model_decommissioned",
+            "resource_not_found",
+            "previous_response_not_found",
+        ]) {
             FaultClass::NotFound
         } else if self.says(&[
             "authentication_error",

@@ -198,3 +198,9 @@ fn the_anthropic_type_is_the_one_its_sdk_maps() {
         assert_eq!(body["error"]["type"], kind, "{status}");
     }
 }
+
+#[test]
+fn an_earlier_response_that_is_kept_elsewhere_is_not_found() {
+    let body = error("invalid_request_error", "previous_response_not_found", "Previous response not found.");
+    assert_eq!(decode(400, &body).class, FaultClass::NotFound);
+}

@@ -323,3 +323,20 @@ fn what_is_malformed_is_refused_by_its_place() {
         assert_eq!(fault.param.as_deref(), Some(place), "{fault}");
     }
 }
+
+#[test]
+fn a_choice_among_some_tools_leaves_the_others_out_elsewhere() {
+    let tool =
+        |name: &str| json!({"type":"function","name":name,"parameters":{"type":"object"},"strict":false});
+    let body = json!({"model":"m","input":"Hello","tools":[tool("f"), tool("g"), {"type":"web_search"}],
+        "tool_choice":{"type":"allowed_tools","mode":"required","tools":[{"type":"function","name":"g"}]}});
+    let (chat, dropped) = sent(&body, Dialect::OpenAi);
+    assert_eq!(chat["tools"].as_array().unwrap().len(), 1);
+    assert_eq!(chat["tools"][0]["function"]["name"], "g");
+    assert_eq!(chat["tool_choice"], "required");
+    assert!(dropped.is_empty());
+    let body = json!({"model":"m","input":"Hello","tools":[tool("f"), {"type":"mcp"}],
+        "tool_choice":{"type":"allowed_tools","mode":"auto","tools":[{"type":"mcp","server_label":"s"}]}});
+    let fault = send(&body, &TargetShape::new(Dialect::OpenAi, "other")).unwrap_err();
+    assert_eq!(fault.param.as_deref(), Some("tool_choice"));
+}
