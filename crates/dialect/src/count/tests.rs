@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::{Call, Dialect, Operation, Platform, TargetShape, encode_call, relay_answer};
+use crate::{Asked, Call, Dialect, Operation, Platform, TargetShape, encode_call, relay_answer};
 
 fn question(dialect: Dialect) -> Call {
     let body = match dialect {
@@ -98,4 +98,38 @@ fn an_answer_without_a_count_is_a_fault() {
         refused(r#"{"error":{"type":"overloaded_error","message":"later"}}"#).code,
         "overloaded_error"
     );
+}
+
+#[test]
+fn each_target_is_asked_in_the_object_it_wants_around_the_call() {
+    let call = question(Dialect::Responses);
+    let gemini = asked(&call, &TargetShape::new(Dialect::Gemini, "gemini-x"));
+    let inner = &gemini["generateContentRequest"];
+    assert_eq!(inner["model"], "models/gemini-x");
+    assert_eq!(inner["contents"][0]["parts"][0]["text"], "Hello");
+    assert_eq!(inner["systemInstruction"]["parts"][0]["text"], "Be brief.");
+    let platform = Platform::Vertex { project: "p", location: "l" };
+    let vertex = asked(&call, &TargetShape { platform, ..TargetShape::new(Dialect::Gemini, "gemini-x") });
+    assert_eq!(vertex["contents"], inner["contents"]);
+    assert!(vertex.get("toolConfig").is_none());
+    let bedrock = asked(&call, &TargetShape::new(Dialect::Bedrock, "b"));
+    let inner = &bedrock["input"]["converse"];
+    assert_eq!(inner["messages"][0]["content"][0]["text"], "Hello");
+    assert!(inner.get("inferenceConfig").is_none() && inner["toolConfig"].is_object());
+}
+
+#[test]
+fn a_wrapped_question_is_understood() {
+    let body = json!({"generateContentRequest":{"model":"models/g","contents":[{"role":"user","parts":[{"text":"Hello"}]}]}});
+    let plain = json!({"contents":[{"role":"user","parts":[{"text":"Hello"}]}]});
+    for body in [body, plain] {
+        let question =
+            Asked { model: Some("g".to_owned()), ..(Dialect::Gemini, Operation::CountTokens).into() };
+        let call = Call::decode(question, body.to_string().into()).unwrap();
+        let asked = asked(&call, &TargetShape::new(Dialect::Responses, "gpt"));
+        assert_eq!(asked, json!({"model":"gpt","input":[{"role":"user","content":"Hello"}]}));
+        let (answer, _) =
+            relay_answer(&call, Dialect::Anthropic, Bytes::from(r#"{"input_tokens":3}"#)).unwrap();
+        assert_eq!(&answer[..], br#"{"totalTokens":3}"#);
+    }
 }
