@@ -36,8 +36,11 @@ pub fn encode_call(call: &Call, target: &TargetShape<'_>) -> Result<Outbound, Fa
     if call.operation.is_raw() || !is_rewritten(call, target) {
         let body = splice(&call.body, edits(call, target));
         let is_hosted = target.dialect == Dialect::Anthropic && hosted::envelope(target).is_some();
-        if call.operation == Operation::CountTokens && is_hosted {
-            let body = count::wrap(&body, target)?;
+        // Vertex AI has Gemini's questions without an object around the call.
+        let is_vertex =
+            target.dialect == Dialect::Gemini && matches!(target.platform, Platform::Vertex { .. });
+        if call.operation == Operation::CountTokens && (is_hosted || is_vertex) {
+            let body = count::wrap(&count::inner(call.dialect, &body)?, target)?;
             return Ok(Outbound { body, dropped: Vec::new(), defaulted: Vec::new() });
         }
         let outbound = Outbound { body, dropped: Vec::new(), defaulted: Vec::new() };

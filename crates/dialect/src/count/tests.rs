@@ -118,16 +118,22 @@ fn each_target_is_asked_in_the_object_it_wants_around_the_call() {
     assert!(inner.get("inferenceConfig").is_none() && inner["toolConfig"].is_object());
 }
 
+fn plain_question() -> Value {
+    json!({"contents":[{"role":"user","parts":[{"text":"Hello"}]}]})
+}
+
 #[test]
 fn a_wrapped_question_is_understood() {
     let body = json!({"generateContentRequest":{"model":"models/g","contents":[{"role":"user","parts":[{"text":"Hello"}]}]}});
-    let plain = json!({"contents":[{"role":"user","parts":[{"text":"Hello"}]}]});
-    for body in [body, plain] {
+    for body in [body, plain_question()] {
         let question =
             Asked { model: Some("g".to_owned()), ..(Dialect::Gemini, Operation::CountTokens).into() };
         let call = Call::decode(question, body.to_string().into()).unwrap();
-        let asked = asked(&call, &TargetShape::new(Dialect::Responses, "gpt"));
-        assert_eq!(asked, json!({"model":"gpt","input":[{"role":"user","content":"Hello"}]}));
+        let of_openai = asked(&call, &TargetShape::new(Dialect::Responses, "gpt"));
+        assert_eq!(of_openai, json!({"model":"gpt","input":[{"role":"user","content":"Hello"}]}));
+        let platform = Platform::Vertex { project: "p", location: "l" };
+        let of_vertex = asked(&call, &TargetShape { platform, ..TargetShape::new(Dialect::Gemini, "g") });
+        assert_eq!(of_vertex, plain_question());
         let (answer, _) =
             relay_answer(&call, Dialect::Anthropic, Bytes::from(r#"{"input_tokens":3}"#)).unwrap();
         assert_eq!(&answer[..], br#"{"totalTokens":3}"#);
