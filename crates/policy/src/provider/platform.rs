@@ -116,12 +116,6 @@ impl Written<'_> {
             let is_fine = is_fine & check_part(&aws.region, "spec.aws.region", "eu-central-1", report);
             return is_fine.then(|| Platform::Bedrock { region: aws.region.clone() });
         }
-        if dialect == Dialect::Bedrock {
-            let message =
-                "the dialect `bedrock` needs a region to sign for; write `aws: {region: eu-central-1}`";
-            report.error("spec.aws", "missing_field", message);
-            return None;
-        }
         Some(Platform::Direct)
     }
 }
