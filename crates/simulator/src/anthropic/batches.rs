@@ -134,7 +134,7 @@ impl Question for Wish {
 
     fn answer(&self, facts: &Facts<'_>) -> Result<Made, Refusal> {
         let id = match self {
-            Self::List => return Ok(Made::page(&files::list(facts.shelf.list(BATCH)))),
+            Self::List => return Ok(Made::page(&files::list(&facts.shelf.list(BATCH)))),
             Self::Get(id) | Self::Cancel(id) | Self::Results(id) | Self::Delete(id) => id,
         };
         let missing = || Refusal::new(404, format!("Message batch not found: {id}"));

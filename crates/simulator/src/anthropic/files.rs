@@ -63,7 +63,7 @@ impl Question for Wish {
                 facts.shelf.put(Thing { kind: FILE, id, page: page.clone(), content });
                 Ok(Made::page(&page))
             }
-            Self::List => Ok(Made::page(&list(facts.shelf.list(FILE)))),
+            Self::List => Ok(Made::page(&list(&facts.shelf.list(FILE)))),
             Self::Get(id) => Ok(Made::page(&found(id, facts)?.page)),
             // Only what a model made can be had back.
             Self::Content(id) => {
@@ -80,7 +80,7 @@ impl Question for Wish {
 }
 
 /// All on one page.
-pub(crate) fn list(data: Vec<Value>) -> Value {
+pub(crate) fn list(data: &[Value]) -> Value {
     let id = |page: Option<&Value>| page.and_then(|page| page.get("id")).cloned();
     json!({"first_id": id(data.first()), "last_id": id(data.last()), "has_more": false, "data": data})
 }

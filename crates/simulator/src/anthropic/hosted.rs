@@ -9,6 +9,9 @@ use crate::anthropic::{answer, stream};
 /// The version that Vertex AI wants in the body.
 const VERTEX_VERSION: &str = "vertex-2023-10-16";
 
+/// The version without a place in its name, which newer official clients send to both.
+const PLAIN_VERSION: &str = "2026-10-21";
+
 /// A call of a hosted model.
 pub(crate) struct Hosted {
     request: MessagesRequest,
@@ -37,7 +40,7 @@ fn check_version(arrived: &Arrived<'_>, version: &str) -> Result<Value, Refusal>
     let body: Value = serde_json::from_slice(arrived.body)
         .map_err(|error| Refusal::new(400, format!("The request body is not valid JSON: {error}")))?;
     match body.get("anthropic_version").and_then(Value::as_str) {
-        Some(found) if found == version => Ok(body),
+        Some(found) if found == version || found == PLAIN_VERSION => Ok(body),
         Some(_) => Err(Refusal::invalid("anthropic_version", format!("Input should be '{version}'"))),
         None => Err(Refusal::invalid("anthropic_version", "Field required")),
     }

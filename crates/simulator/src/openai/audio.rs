@@ -102,24 +102,30 @@ impl Transcription {
             "srt" => plain(format!("1\n00:00:00,000 --> {end},000\n{text}\n\n")),
             "vtt" => plain(format!("WEBVTT\n\n00:00:00.000 --> {end}.000\n{text}\n\n")),
             format => {
-                let mut answer = json!({"text": text});
-                if let Some(members) = answer.as_object_mut() {
-                    if facts.reports_usage() && !self.is_translation {
-                        members.insert("usage".to_owned(), self.usage(billed));
-                    }
-                    if format == "verbose_json" {
-                        let task = if self.is_translation { "translate" } else { "transcribe" };
-                        members.insert("task".to_owned(), json!(task));
-                        members.insert("language".to_owned(), json!("english"));
-                        members.insert("duration".to_owned(), json!(self.seconds));
-                        let segment = json!({"id": 0, "seek": 0, "start": 0.0, "end": self.seconds, "text": text,
-                            "tokens": [1], "temperature": 0.0, "avg_logprob": -0.25, "compression_ratio": 1.0, "no_speech_prob": 0.0});
-                        members.insert("segments".to_owned(), json!([segment]));
-                    }
-                }
+                let answer = self.object(text, format == "verbose_json", billed, facts);
                 Content::Whole(Bytes::from(answer.to_string()), crate::answer::JSON)
             }
         }
+    }
+
+    fn object(&self, text: &str, is_verbose: bool, billed: &Billed, facts: &Facts<'_>) -> Value {
+        let mut answer = json!({"text": text});
+        let Some(members) = answer.as_object_mut() else { return answer };
+        if facts.reports_usage() && !self.is_translation {
+            members.insert("usage".to_owned(), self.usage(billed));
+        }
+        if is_verbose {
+            let task = if self.is_translation { "translate" } else { "transcribe" };
+            let segment = json!({
+                "id": 0, "seek": 0, "start": 0.0, "end": self.seconds, "text": text, "tokens": [1], "temperature": 0.0,
+                "avg_logprob": -0.25, "compression_ratio": 1.0, "no_speech_prob": 0.0,
+            });
+            members.insert("task".to_owned(), json!(task));
+            members.insert("language".to_owned(), json!("english"));
+            members.insert("duration".to_owned(), json!(self.seconds));
+            members.insert("segments".to_owned(), json!([segment]));
+        }
+        answer
     }
 }
 

@@ -158,7 +158,7 @@ impl Question for Wish {
 
     fn answer(&self, facts: &Facts<'_>) -> Result<Made, Refusal> {
         let id = match self {
-            Self::List => return Ok(Made::page(&files::list(facts.shelf.list(BATCH)))),
+            Self::List => return Ok(Made::page(&files::list(&facts.shelf.list(BATCH)))),
             Self::Get(id) | Self::Cancel(id) => id,
         };
         let Some(thing) = facts.shelf.get(BATCH, id) else {

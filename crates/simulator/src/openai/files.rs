@@ -85,7 +85,7 @@ impl Question for Wish {
                         .as_deref()
                         .is_none_or(|wanted| file.get("purpose").and_then(Value::as_str) == Some(wanted))
                 });
-                Ok(Made::page(&list(files)))
+                Ok(Made::page(&list(&files)))
             }
             Self::Get(id) => Ok(Made::page(&found(id, facts)?.page)),
             Self::Content(id) => {
@@ -102,7 +102,7 @@ impl Question for Wish {
 }
 
 /// All on one page.
-pub(crate) fn list(data: Vec<Value>) -> Value {
+pub(crate) fn list(data: &[Value]) -> Value {
     let id = |page: Option<&Value>| page.and_then(|page| page.get("id")).cloned();
     json!({"object": "list", "first_id": id(data.first()), "last_id": id(data.last()), "has_more": false, "data": data})
 }

@@ -213,8 +213,11 @@ async fn the_pace_of_streams_and_answers_is_in_tokens_per_second() {
     }
 }
 
-/// Every way to ask for the same words: the path, the headers and the body.
-fn everywhere(streams: bool) -> Vec<(String, Vec<(&'static str, &'static str)>, Value)> {
+/// The path, the headers and the body.
+type Call = (String, Vec<(&'static str, &'static str)>, Value);
+
+/// Every way to ask for the same words.
+fn everywhere(streams: bool) -> Vec<Call> {
     let text = json!([{"role": "user", "parts": [{"text": "one two three"}]}]);
     let blocks = json!([{"role": "user", "content": [{"text": "one two three"}]}]);
     let verb = if streams { "streamGenerateContent?alt=sse" } else { "generateContent" };
@@ -241,11 +244,7 @@ fn everywhere(streams: bool) -> Vec<(String, Vec<(&'static str, &'static str)>, 
 
 impl World {
     /// The bytes of an answer under a script, whatever they are.
-    async fn scripted(
-        &self,
-        script: &str,
-        (path, headers, body): &(String, Vec<(&'static str, &'static str)>, Value),
-    ) -> (HeaderMap, StatusCode, Vec<u8>) {
+    async fn scripted(&self, script: &str, (path, headers, body): &Call) -> (HeaderMap, StatusCode, Vec<u8>) {
         let mut headers = headers.clone();
         headers.push(("x-simulate", script));
         let (parts, body) = self.send("POST", path, &headers, body).await.into_parts();
