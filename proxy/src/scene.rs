@@ -124,7 +124,8 @@ pub(crate) fn exchange(clock: &Clock) -> (Exchange, Arc<Kept>) {
 /// What runtimes are built with: one lane, no trust, an empty environment.
 pub(crate) fn parts(clock: &Clock) -> Parts {
     let tls = crate::upstream::trust().unwrap();
-    let read_env = crate::upstream::ReadEnv::new(|_name| None);
+    let read_env =
+        crate::upstream::ReadEnv::new(|name| (name == "KEY").then(|| "sk-of-the-provider".to_owned()));
     let upstream = crate::upstream::Parts { clock: clock.clone(), lanes: 1, tls: Arc::new(tls), read_env };
     Parts { pepper: pepper(), upstream }
 }

@@ -118,7 +118,9 @@ fn plain(path: &str, headers: &HeaderMap) -> Result<Surface, Misdirected> {
         "/embeddings" => call(Dialect::OpenAi, Operation::Embeddings),
         "/messages" => call(Dialect::Anthropic, Operation::Chat),
         "/messages/count_tokens" => call(Dialect::Anthropic, Operation::CountTokens),
-        "/rerank" => call(Dialect::Cohere, Operation::Rerank),
+        // Cohere's first version and Jina's share a path, and not the shape of the answer.
+        "/rerank" if is_cohere(headers) => call(Dialect::Cohere, Operation::Rerank),
+        "/rerank" => call(Dialect::OpenAi, Operation::Rerank),
         "/images/generations" => call(Dialect::OpenAi, Operation::ImageGeneration),
         "/images/edits" => call(Dialect::OpenAi, Operation::ImageEdit),
         "/audio/transcriptions" => call(Dialect::OpenAi, Operation::Transcription),
@@ -219,6 +221,11 @@ pub(super) fn spoken(path: &str, headers: &HeaderMap) -> Dialect {
     } else {
         Dialect::OpenAi
     }
+}
+
+/// Whether Cohere's own SDK asks: it says so.
+fn is_cohere(headers: &HeaderMap) -> bool {
+    headers.get("x-fern-sdk-name").is_some_and(|name| name.as_bytes().starts_with(b"cohere"))
 }
 
 #[cfg(test)]

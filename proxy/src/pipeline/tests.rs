@@ -21,9 +21,14 @@ use crate::exchange::Record;
 use crate::failure::code;
 use crate::scene;
 
+mod passages;
+mod surfaces;
+
 /// What the provider does with one call.
 enum Script {
     Answer(u16, Value),
+    /// Status, media type and bytes.
+    Bytes(u16, &'static str, Bytes),
     /// Server-sent events as the test feeds them; the stream ends when the feed does.
     Feed(mpsc::Receiver<&'static str>),
     /// Never answers. Told when the proxy has gone.
@@ -32,6 +37,8 @@ enum Script {
 
 type Scripts = Arc<Mutex<VecDeque<Script>>>;
 type Seen = Arc<Mutex<Vec<(HeaderMap, Value)>>>;
+/// Method, path and query, and the body as it came.
+type Lines = Arc<Mutex<Vec<(String, Bytes)>>>;
 type ProviderBody = http_body_util::combinators::BoxBody<Bytes, Infallible>;
 
 /// A proxy's insides and a provider, with nothing else around.
@@ -41,16 +48,22 @@ struct World {
     records: Arc<scene::Kept>,
     scripts: Scripts,
     seen: Seen,
+    lines: Lines,
     _tasks: Tasks,
 }
 
 impl World {
     async fn start(more: &str) -> Self {
-        let (scripts, seen) = (Scripts::default(), Seen::default());
+        let (scripts, seen, lines) = (Scripts::default(), Seen::default(), Lines::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let tasks = Tasks::new();
-        let provider = serve_provider(listener, tasks.child(), Arc::clone(&scripts), Arc::clone(&seen));
+        let provider = serve_provider(
+            listener,
+            tasks.child(),
+            Arc::clone(&scripts),
+            (Arc::clone(&seen), Arc::clone(&lines)),
+        );
         tasks.spawn("provider", TaskKind::Disposable, provider);
         let records = Arc::new(scene::Kept::default());
         let current = Current::default();
@@ -65,7 +78,7 @@ impl World {
             max_body: 10_000,
             lane: 0,
         };
-        Self { door: Door::new(room), in_flight, records, scripts, seen, _tasks: tasks }
+        Self { door: Door::new(room), in_flight, records, scripts, seen, lines, _tasks: tasks }
     }
 
     fn script(&self, script: Script) {
@@ -124,13 +137,17 @@ spec: {{rules: [{{retries: {{attempts: 1}}}}]}}
     scene::policy(7, &documents.replace("ADDRESS", &address.to_string()))
 }
 
-async fn serve_provider(listener: tokio::net::TcpListener, tasks: Tasks, scripts: Scripts, seen: Seen) {
+async fn serve_provider(
+    listener: tokio::net::TcpListener,
+    tasks: Tasks,
+    scripts: Scripts,
+    seen: (Seen, Lines),
+) {
     while let Ok((stream, _)) = listener.accept().await {
-        let (scripts, seen) = (Arc::clone(&scripts), Arc::clone(&seen));
+        let (scripts, seen) = (Arc::clone(&scripts), seen.clone());
         tasks.spawn("provider connection", TaskKind::Disposable, async move {
-            let service = hyper::service::service_fn(move |request| {
-                play(request, Arc::clone(&scripts), Arc::clone(&seen))
-            });
+            let service =
+                hyper::service::service_fn(move |request| play(request, Arc::clone(&scripts), seen.clone()));
             let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
             let _ended = builder.serve_connection(TokioIo::new(stream), service).await.is_err();
         });
@@ -140,17 +157,26 @@ async fn serve_provider(listener: tokio::net::TcpListener, tasks: Tasks, scripts
 async fn play(
     request: Request<Incoming>,
     scripts: Scripts,
-    seen: Seen,
+    (seen, lines): (Seen, Lines),
 ) -> Result<Response<ProviderBody>, Infallible> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
-    seen.lock().push((head.headers, serde_json::from_slice(&body).unwrap()));
+    lines.lock().push((format!("{} {}", head.method, head.uri), body.clone()));
+    seen.lock().push((head.headers, serde_json::from_slice(&body).unwrap_or_default()));
     let script = scripts.lock().pop_front().expect("the test has a script for every call");
     Ok(match script {
         Script::Answer(status, body) => {
             let mut response = Response::new(Full::new(Bytes::from(body.to_string())).boxed());
             *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
             response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+            response
+        }
+        Script::Bytes(status, kind, body) => {
+            let mut response = Response::new(Full::new(body).boxed());
+            *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
+            response.headers_mut().insert("content-type", HeaderValue::from_static(kind));
+            response.headers_mut().insert("set-cookie", HeaderValue::from_static("theirs=1"));
+            response.headers_mut().insert("x-of-theirs", HeaderValue::from_static("kept"));
             response
         }
         Script::Feed(feed) => {

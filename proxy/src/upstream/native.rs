@@ -63,13 +63,7 @@ impl Upstream {
             }
             (Some(_), _, Dialect::Anthropic) => format!("/v1{path}"),
             (Some(_), ..) => path.to_owned(),
-            // Whoever has an SDK write the version, and a base URL that has it, means it once.
-            (None, ..) => match self.base().path().trim_end_matches('/') {
-                base if !base.is_empty() && path.starts_with(&format!("{base}/")) => {
-                    path.strip_prefix(base).unwrap_or(path).to_owned()
-                }
-                _ => path.to_owned(),
-            },
+            (None, ..) => once(self.base().path(), path).to_owned(),
         };
         let query = query.map(|query| format!("?{query}")).unwrap_or_default();
         self.below(&format!("{path}{query}"))
@@ -99,6 +93,15 @@ pub(super) fn passed_back(from: &HeaderMap) -> HeaderMap {
     // It is taken off on the way.
     headers.remove(CONTENT_ENCODING);
     headers
+}
+
+/// A path without the version that the base URL ends with: whoever has an SDK write it means it once.
+fn once<'a>(base: &str, path: &'a str) -> &'a str {
+    let last = base.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let is_version =
+        last.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    let rest = path.strip_prefix('/').and_then(|path| path.strip_prefix(last));
+    rest.filter(|rest| is_version && rest.starts_with('/')).unwrap_or(path)
 }
 
 /// What may pass.

@@ -32,7 +32,7 @@ fn every_path_is_found_with_and_without_its_version() {
             ("/embeddings", Dialect::OpenAi, Operation::Embeddings),
             ("/messages", Dialect::Anthropic, Operation::Chat),
             ("/messages/count_tokens", Dialect::Anthropic, Operation::CountTokens),
-            ("/rerank", Dialect::Cohere, Operation::Rerank),
+            ("/rerank", Dialect::OpenAi, Operation::Rerank),
             ("/images/generations", Dialect::OpenAi, Operation::ImageGeneration),
             ("/images/edits", Dialect::OpenAi, Operation::ImageEdit),
             ("/audio/transcriptions", Dialect::OpenAi, Operation::Transcription),
@@ -102,6 +102,14 @@ fn a_caller_that_names_its_dialects_version_or_key_is_answered_in_its_shape() {
         assert_eq!(find("/v1/models"), Ok(Surface::Models(dialect)));
         assert_eq!(find("/nowhere"), Err(Misdirected::Path(dialect)));
     }
+}
+
+#[test]
+fn coheres_sdk_gets_coheres_shape_where_others_get_jinas() {
+    let mut headers = HeaderMap::new();
+    headers.insert("x-fern-sdk-name", HeaderValue::from_static("cohere"));
+    let found = Surface::find(&Method::POST, "/v1/rerank", None, &headers);
+    assert_eq!(found, Ok(call(Dialect::Cohere, Operation::Rerank)));
 }
 
 #[test]
