@@ -136,9 +136,10 @@ impl MessagesRequest {
         if self.temperature.is_some_and(|temperature| !(0.0..=1.0).contains(&temperature)) {
             return Err(Refusal::invalid("temperature", "range: 0..1"));
         }
-        if self.messages.iter().any(|message| message.role == Role::System) {
-            let message = "use the top-level 'system' parameter for the system prompt";
-            return Err(Refusal::invalid("messages", message));
+        // Later in the conversation an instruction may be a message of its own.
+        if self.messages.first().is_some_and(|message| message.role == Role::System) {
+            let message = "use the top-level 'system' parameter for the initial system prompt";
+            return Err(Refusal::invalid("messages.0", message));
         }
         if self.messages.first().is_some_and(|message| message.role != Role::User) {
             return Err(Refusal::invalid("messages", "first message must use the \"user\" role"));
@@ -208,6 +209,7 @@ impl MessagesRequest {
     /// The results of a message's tool calls stand in the very next message, all of them and nothing else.
     fn check_tool_results(&self) -> Result<(), Refusal> {
         let mut open: Vec<&str> = Vec::new();
+        let mut before = None;
         for (position, message) in self.messages.iter().enumerate() {
             let at = format!("messages.{position}");
             for id in message
@@ -223,12 +225,17 @@ impl MessagesRequest {
                 };
                 open.remove(found);
             }
-            refuse_unanswered(&at, &open)?;
-            open = message
+            // Messages of the model that follow one another are one.
+            let goes_on = message.role == Role::Assistant && before == Some(Role::Assistant);
+            before = Some(message.role);
+            if !goes_on {
+                refuse_unanswered(&at, &open)?;
+            }
+            let calls = message
                 .blocks()
                 .filter(|block| block.r#type == "tool_use")
-                .filter_map(|block| block.id.as_deref())
-                .collect();
+                .filter_map(|block| block.id.as_deref());
+            open.extend(calls);
         }
         refuse_unanswered("messages", &open)
     }
@@ -252,7 +259,9 @@ impl MessagesRequest {
             }
             _ => {}
         }
-        if self.tool_choice.as_ref().is_some_and(|choice| matches!(choice.r#type.as_str(), "any" | "tool")) {
+        let is_forced =
+            self.tool_choice.as_ref().is_some_and(|choice| matches!(choice.r#type.as_str(), "any" | "tool"));
+        if is_forced && thinking.r#type == "enabled" {
             return Err(Refusal::invalid("thinking", "may not be enabled when tool_choice forces tool use"));
         }
         if self.temperature.is_some_and(|temperature| temperature < 1.0) {

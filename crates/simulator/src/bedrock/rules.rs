@@ -222,6 +222,21 @@ fn check_tools(request: &ConverseRequest) -> Result<(), Refusal> {
 fn check_results(messages: &[Message]) -> Result<(), Refusal> {
     let mut open: Vec<&str> = Vec::new();
     for (position, message) in messages.iter().enumerate() {
+        // What the provider's own tools gave stands beside their calls.
+        let within = |id: &str| {
+            message
+                .content
+                .iter()
+                .any(|block| block.tool_result.as_ref().is_some_and(|result| result.tool_use_id == id))
+        };
+        if message.role == "assistant" {
+            let calls = message.content.iter().filter_map(|block| block.tool_use.as_ref());
+            let calls: Vec<&str> =
+                calls.map(|call| call.tool_use_id.as_str()).filter(|id| !within(id)).collect();
+            refuse_missing(position, &open)?;
+            open = calls;
+            continue;
+        }
         let results: Vec<&str> = message
             .content
             .iter()
@@ -234,20 +249,19 @@ fn check_results(messages: &[Message]) -> Result<(), Refusal> {
             )));
         }
         open.retain(|id| !results.contains(id));
-        if !open.is_empty() {
-            return Err(invalid(format!(
-                "Expected toolResult blocks at messages.{position}.content for the following Ids: {}",
-                open.join(", ")
-            )));
-        }
-        open = message
-            .content
-            .iter()
-            .filter_map(|block| block.tool_use.as_ref())
-            .map(|call| call.tool_use_id.as_str())
-            .collect();
+        refuse_missing(position, &open)?;
     }
     Ok(())
+}
+
+fn refuse_missing(position: usize, open: &[&str]) -> Result<(), Refusal> {
+    if open.is_empty() {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "Expected toolResult blocks at messages.{position}.content for the following Ids: {}",
+        open.join(", ")
+    )))
 }
 
 fn check_documents(request: &ConverseRequest) -> Result<(), Refusal> {

@@ -182,11 +182,15 @@ fn check_message(item: &Value, position: usize) -> Result<(), Refusal> {
 /// Refuses a conversation whose calls and outputs do not belong together.
 pub(crate) fn check_items(items: &[Value]) -> Result<(), Refusal> {
     let ids = |wanted: &'static str| {
-        items.iter().filter(move |item| kind(item) == wanted).map(|item| text_of(item, "call_id"))
+        let of_kind = items.iter().filter(move |item| kind(item) == wanted);
+        of_kind.map(|item| text_of(item, "call_id"))
     };
     let calls: Vec<&str> = ids("function_call").collect();
     let outputs: Vec<&str> = ids("function_call_output").collect();
-    if let Some(id) = outputs.iter().find(|id| !calls.contains(id)) {
+    // Calls of other kinds of tools may be answered in the same way.
+    let any_call =
+        |id: &str| items.iter().any(|item| kind(item).ends_with("_call") && text_of(item, "call_id") == id);
+    if let Some(id) = outputs.iter().find(|id| !any_call(id)) {
         return Err(Refusal::invalid(
             "input",
             format!("No tool call found for function call output with call_id {id}."),
