@@ -169,10 +169,21 @@ fn response(result: &mut Object<'_>) -> Result<(Option<String>, bool), Fault> {
 
 fn inline_data(mut blob: Object<'_>, extra: &mut Extra) -> Result<PartBody, Fault> {
     let media_type = blob.need_string("mimeType")?;
-    let source = Source::Base64 { media_type: media_type.clone(), data: blob.need_string("data")? };
+    let source = Source::Base64 { media_type: media_type.clone(), data: standard(blob.need_string("data")?) };
     let name = blob.take_string("displayName")?;
     extra.extend(blob.rest().into_iter().map(|(field, value)| (format!("{IN_BLOB}{field}"), value)));
     Ok(shown(&media_type, source, name))
+}
+
+/// Base64 in its usual alphabet: Gemini takes both, nobody else does, and the official SDK writes the other one.
+fn standard(mut data: String) -> String {
+    if data.contains(['-', '_']) {
+        data = data.replace('-', "+").replace('_', "/");
+    }
+    while data.len() % 4 > 1 {
+        data.push('=');
+    }
+    data
 }
 
 fn file_data(mut file: Object<'_>, extra: &mut Extra) -> Result<PartBody, Fault> {

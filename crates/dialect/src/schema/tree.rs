@@ -43,6 +43,13 @@ impl Tree {
             _ => None,
         }
     }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Self> {
+        match self {
+            Self::Object(fields) => get(fields, name),
+            _ => None,
+        }
+    }
 }
 
 /// A field of an object.
