@@ -5,7 +5,7 @@ use crate::{Dialect, Signature};
 pub(crate) mod answer;
 pub(crate) mod emit;
 pub(crate) mod error;
-mod family;
+pub(crate) mod family;
 mod media;
 mod names;
 pub(crate) mod parts;

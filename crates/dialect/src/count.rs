@@ -12,7 +12,7 @@ use crate::{
     gemini, hosted,
     json::{Object, object},
     losses::Losses,
-    responses,
+    responses, schema,
 };
 
 /// The fields of a chat call that a question has too; the others would be refused.
@@ -66,6 +66,7 @@ pub(crate) fn encode_request(mut request: Request, target: &TargetShape<'_>) -> 
         _ => *target,
     };
     let mut losses = Losses::new(request.origin, &target);
+    schema::fit(&mut request, &target, &mut losses)?;
     let body = match target.dialect {
         Dialect::OpenAi | Dialect::Responses => {
             kept(&responses::write::write(request, &target, &mut losses)?, &OF_RESPONSES)?

@@ -12,6 +12,7 @@ use crate::{
     quirks::{self, StreamUsage},
     rerank, responses,
     scan::Span,
+    schema,
 };
 
 /// Writes a call for a target.
@@ -82,6 +83,7 @@ pub fn encode_request(mut request: Request, target: &TargetShape<'_>) -> Result<
         responses::allowed::narrow(&mut request);
     }
     let mut losses = Losses::new(request.origin, target);
+    schema::fit(&mut request, target, &mut losses)?;
     let body = match target.dialect {
         Dialect::OpenAi => openai::write::write(request, target, &mut losses)?,
         Dialect::Responses => responses::write::write(request, target, &mut losses)?,

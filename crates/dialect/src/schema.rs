@@ -4,6 +4,7 @@
 //! so stands in words in the description, and is told; everything else is refused with its place. Fields stay in order, since
 //! models write their answers in it. It must not know where in a call a schema stands.
 
+mod fit;
 mod gemini;
 mod merge;
 mod rewrite;
@@ -11,6 +12,7 @@ mod tree;
 
 use crate::{Fault, canonical::Json, losses::Losses};
 
+pub(crate) use fit::fit;
 pub(crate) use gemini::from_gemini;
 
 /// The subsets.

@@ -130,7 +130,7 @@ fn a_whole_openai_conversation_becomes_an_anthropic_one() {
             {"role": "user", "content": "go on"}
         ],
         "tools": [{"type": "function", "function": {"name": "f", "description": "d", "strict": true,
-            "parameters": {"type": "object", "properties": {"b": {}, "a": {}}}}},
+            "parameters": {"type": "object", "properties": {"b": {"type": "string"}, "a": {"type": "integer"}}}}},
             {"type": "function", "function": {"name": "g"}}],
         "tool_choice": {"type": "function", "function": {"name": "f"}},
         "parallel_tool_calls": false, "max_completion_tokens": 77, "stop": "END", "temperature": 0.5,
@@ -161,7 +161,7 @@ fn a_whole_openai_conversation_becomes_an_anthropic_one() {
             ],
             "tools": [
                 {"name": "f", "description": "d", "strict": true,
-                    "input_schema": {"type": "object", "properties": {"b": {}, "a": {}}}},
+                    "input_schema": {"type": "object", "properties": {"b": {"type": "string"}, "a": {"type": "integer"}}, "additionalProperties": false}},
                 {"name": "g", "input_schema": {"type": "object", "properties": {}}}],
             "tool_choice": {"type": "tool", "name": "f", "disable_parallel_tool_use": true},
             "stop_sequences": ["END"], "temperature": 0.5, "metadata": {"user_id": "u1"}, "stream": true
@@ -420,16 +420,16 @@ fn reasoning_excludes_what_anthropic_says_it_excludes() {
 
 #[test]
 fn a_schema_for_the_answer_is_kept_in_order() {
-    let format = json!({"type": "json_schema", "json_schema": {"name": "n", "strict": true, "schema": {"type": "object"}}});
+    let schema = json!({"type": "object", "properties": {"b": {"type": "string"}, "a": {"type": "integer"}},
+        "required": ["a", "b"], "additionalProperties": false});
+    let format =
+        json!({"type": "json_schema", "json_schema": {"name": "n", "strict": true, "schema": schema}});
     let (body, out) = to_anthropic(json!({"response_format": format})).unwrap();
-    assert_eq!(
-        body["output_config"],
-        json!({"format": {"type": "json_schema", "schema": {"type": "object"}}})
-    );
+    assert_eq!(body["output_config"], json!({"format": {"type": "json_schema", "schema": schema}}));
     assert!(out.dropped.is_empty());
-    let config = json!({"format": {"type": "json_schema", "schema": {"type": "object"}}});
+    let config = json!({"format": {"type": "json_schema", "schema": schema}});
     let (body, _) = to_openai(json!({"output_config": config})).unwrap();
-    assert_eq!(body["response_format"]["json_schema"]["schema"], json!({"type": "object"}));
+    assert_eq!(body["response_format"]["json_schema"]["schema"], schema);
     assert_eq!(body["response_format"]["json_schema"]["strict"], true);
 }
 

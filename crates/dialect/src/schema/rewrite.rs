@@ -49,6 +49,7 @@ const TOLD: &[&str] =
     &["title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment"];
 
 /// What a subset knows.
+#[expect(clippy::struct_excessive_bools, reason = "a list of independent facts about a subset")]
 struct Rules {
     keywords: &'static [&'static str],
     formats: &'static [&'static str],
@@ -240,11 +241,8 @@ impl<'a> Rewriter<'a> {
                 }
                 for (index, schema) in all.into_iter().enumerate() {
                     let place = format!("{place}.allOf[{index}]");
-                    let Tree::Object(schema) = schema else { return self.refuse(&place, "it is no object") };
-                    match self.inlined(schema, &place)? {
-                        Tree::Object(schema) => self.merge(&mut fields, schema, &place)?,
-                        _ => return self.refuse(&place, "it is no object"),
-                    }
+                    let schema = self.inlined(schema, &place)?;
+                    self.merge(&mut fields, schema, &place)?;
                 }
             } else {
                 return Ok(Flat::Fields(fields));
@@ -253,7 +251,8 @@ impl<'a> Rewriter<'a> {
     }
 
     /// One schema of `allOf` without references at its top.
-    fn inlined(&mut self, mut schema: Fields, place: &str) -> Result<Tree, Fault> {
+    fn inlined(&mut self, schema: Tree, place: &str) -> Result<Fields, Fault> {
+        let Tree::Object(mut schema) = schema else { return self.refuse(place, "it is no object") };
         while let Some(reference) = take(&mut schema, "$ref") {
             let name = reference.as_str().unwrap_or_default().to_owned();
             let Tree::Object(found) = self.resolve(&name, place)? else {
@@ -262,7 +261,7 @@ impl<'a> Rewriter<'a> {
             self.following.push(name);
             self.merge(&mut schema, found, place)?;
         }
-        Ok(Tree::Object(schema))
+        Ok(schema)
     }
 
     fn merge(&self, fields: &mut Fields, other: Fields, place: &str) -> Result<(), Fault> {
@@ -309,9 +308,15 @@ impl<'a> Rewriter<'a> {
         if self.subset == Subset::GeminiJson {
             return self.inner(fields, place);
         }
+        // Some write Google's mark into plain JSON Schema.
+        let marked = !self.rules.is_open_api && take(&mut fields, "nullable") == Some(Tree::Bool(true));
         let fields = self.typed(fields, place)?;
         let fields = if self.rules.is_open_api { self.enumerated(fields, place)? } else { fields };
-        self.kept(fields, place)
+        let mut written = self.kept(fields, place)?;
+        if marked {
+            or_null(&mut written);
+        }
+        Ok(written)
     }
 
     /// Rewrites what stands inside, and keeps the rest.

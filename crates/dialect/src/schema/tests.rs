@@ -182,7 +182,7 @@ fn a_schema_in_googles_words_is_plain_json_schema() {
 /// Whether a value fits a schema, in JSON Schema's words or in Google's.
 fn fits(root: &Value, schema: &Value, value: &Value) -> bool {
     if let Some(reference) = schema["$ref"].as_str() {
-        return fits(root, root.pointer(&reference[1..]).unwrap(), value);
+        return fits(root, root.pointer(reference.strip_prefix('#').unwrap()).unwrap(), value);
     }
     if value.is_null() && schema["nullable"] == true {
         return true;
@@ -318,5 +318,81 @@ proptest! {
             }
             let _ = from_gemini(&schema, "s");
         }
+    }
+}
+
+mod in_calls {
+    use bytes::Bytes;
+    use serde_json::{Value, json};
+
+    use crate::{Call, Dialect, Fault, Operation, Outbound, TargetShape, encode_call};
+
+    fn send(schema: &Value, dialect: Dialect, model: &str) -> Result<Outbound, Fault> {
+        let body = json!({"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}],
+            "response_format": {"type": "json_schema", "json_schema": {"name": "n", "strict": true, "schema": schema}},
+            "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]});
+        let call = Call::decode((Dialect::OpenAi, Operation::Chat), Bytes::from(body.to_string())).unwrap();
+        encode_call(&call, &TargetShape::new(dialect, model))
+    }
+
+    fn written(outbound: &Outbound) -> Value {
+        serde_json::from_slice(&outbound.body).unwrap()
+    }
+
+    #[test]
+    fn a_schema_goes_in_the_words_of_each_target() {
+        let schema = json!({"type": "object", "properties": {"a": {"const": "x"}}, "required": ["a"]});
+        let newer = written(&send(&schema, Dialect::Gemini, "gemini-2.5-pro").unwrap());
+        assert_eq!(newer["generationConfig"]["responseMimeType"], "application/json");
+        assert_eq!(
+            newer["generationConfig"]["responseJsonSchema"],
+            json!({"type": "object", "properties": {"a": {"enum": ["x"]}}, "required": ["a"]})
+        );
+        let older = written(&send(&schema, Dialect::Gemini, "gemini-1.5-pro").unwrap());
+        let expected = json!({"type": "OBJECT", "properties": {"a": {"type": "STRING", "enum": ["x"]}}, "required": ["a"]});
+        assert_eq!(older["generationConfig"]["responseSchema"], expected);
+        assert_eq!(older["tools"], json!([{"functionDeclarations": [{"name": "f"}]}]));
+        let anthropic = written(&send(&schema, Dialect::Anthropic, "claude-sonnet-4-5").unwrap());
+        assert_eq!(
+            anthropic["output_config"]["format"]["schema"],
+            json!({"type": "object", "properties": {"a": {"type": "string", "enum": ["x"]}}, "required": ["a"],
+                "additionalProperties": false})
+        );
+    }
+
+    #[test]
+    fn a_keyword_without_a_word_is_refused_with_its_place_in_the_call() {
+        let schema = json!({"type": "object", "properties": {"a": {"type": "object", "additionalProperties": {"type": "string"}}}});
+        let place = "response_format.json_schema.schema.properties.a.additionalProperties";
+        for (dialect, model) in
+            [(Dialect::Gemini, "gemini-1.5-pro"), (Dialect::Anthropic, "claude-sonnet-4-5")]
+        {
+            let fault = send(&schema, dialect, model).unwrap_err();
+            assert_eq!(fault.param.as_deref(), Some(place), "{fault}");
+        }
+        // The same dialect changes nothing.
+        let same = written(&send(&schema, Dialect::OpenAi, "m").unwrap());
+        assert_eq!(same["response_format"]["json_schema"]["schema"], schema);
+    }
+
+    #[test]
+    fn openai_is_strict_where_it_can_be_and_says_so_where_not() {
+        let call = |schema: Value| {
+            let body = json!({"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}],
+                "output_config": {"format": {"type": "json_schema", "schema": schema}}});
+            let call =
+                Call::decode((Dialect::Anthropic, Operation::Chat), Bytes::from(body.to_string())).unwrap();
+            encode_call(&call, &TargetShape::new(Dialect::OpenAi, "m")).unwrap()
+        };
+        let strict = call(json!({"type": "object", "properties": {"a": {"type": "string"}}}));
+        let format = written(&strict)["response_format"]["json_schema"].clone();
+        assert_eq!(format["strict"], true);
+        assert_eq!(format["schema"]["required"], json!(["a"]));
+        let open = json!({"type": "object", "properties": {}, "additionalProperties": true});
+        let loose = call(open.clone());
+        let format = written(&loose)["response_format"]["json_schema"].clone();
+        assert_eq!((&format["strict"], &format["schema"]), (&json!(false), &open));
+        let told = ("output_config.format.schema.additionalProperties".to_owned(), "not strict".to_owned());
+        assert!(loose.defaulted.contains(&told), "{:?}", loose.defaulted);
     }
 }

@@ -78,8 +78,7 @@ pub(crate) fn essence(request: &Request) -> Vec<String> {
         if let ToolBody::Function { name, description, parameters, .. } = &tool.body {
             // Not everywhere a description may be empty.
             let description = description.as_deref().filter(|text| !text.is_empty());
-            let parameters =
-                parameters.as_ref().map(|json| serde_json::from_str::<Value>(json.text()).unwrap());
+            let parameters = parameters.as_ref().map(|json| open(serde_json::from_str(json.text()).unwrap()));
             lines.push(format!("tool {name} {description:?} {parameters:?}"));
         }
     }
@@ -156,5 +155,23 @@ fn rename(lines: &mut [String]) {
             ids.len() - 1
         });
         *line = format!("{what} {place} {said}");
+    }
+}
+
+/// A schema without what a strict target wants to be told of every object, and with `null` said in one way.
+fn open(schema: Value) -> Value {
+    match schema {
+        Value::Object(mut fields) => {
+            if fields.get("additionalProperties") == Some(&Value::Bool(false)) {
+                fields.remove("additionalProperties");
+            }
+            if fields.remove("nullable") == Some(Value::Bool(true)) {
+                let kind = fields["type"].take();
+                fields.insert("type".to_owned(), serde_json::json!([kind, "null"]));
+            }
+            Value::Object(fields.into_iter().map(|(name, value)| (name, open(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(open).collect()),
+        other => other,
     }
 }
