@@ -1,20 +1,16 @@
-//! Scripted providers that speak the real wire formats of OpenAI and Anthropic on one listener: for first steps, tests and benches.
+//! Scripted providers that speak the real wire formats of OpenAI, Anthropic, Gemini, Bedrock and Cohere on one listener: for first steps,
+//! tests and benches. Which endpoints there are, each dialect's table of routes says; docs/simulator.md lists them for whoever uses them.
 //!
-//! | endpoint | |
+//! | the simulator's own pages | |
 //! |---|---|
-//! | `POST /v1/chat/completions` | OpenAI chat, streamed or whole, tools, `n`, `stop`, JSON schemas |
-//! | `POST /v1/embeddings` | floats or base64 |
-//! | `POST /v1/messages` | Anthropic messages, streamed or whole, tools, thinking |
-//! | `POST /v1/messages/count_tokens` | |
-//! | `GET /v1/models`, `GET /v1/models/{id}` | in Anthropic's shape when `anthropic-version` is sent |
-//! | `GET /__simulator/ledger` | calls and tokens billed, by path and model |
+//! | `GET /__simulator/ledger` | calls and tokens billed, by endpoint and model |
 //! | `GET /__simulator/requests` | the last requests as they arrived, keys reduced to their last four characters |
 //! | `GET`, `POST`, `DELETE /__simulator/script` | the script in force; replace it; drop it |
-//! | `DELETE /__simulator` | forget script, ledger and requests |
+//! | `DELETE /__simulator` | forget script, ledger, requests and what was stored |
 //!
-//! Paths work without `/v1` too, any model name is served, and no key is required. Answers depend on the request alone:
-//! the last user text is echoed, a tool is called when the text says its name (or a word of it) or when it is forced,
-//! a tool's result is quoted. Requests that the real providers refuse are refused here as well.
+//! Any model name is served, and no key is required. Answers depend on the request alone: the last user text is echoed, a tool is
+//! called when the text says its name (or a word of it) or when it is forced, a tool's result is quoted. Requests that the real
+//! providers refuse are refused here as well.
 //!
 //! # Behaviour
 //!
@@ -42,7 +38,13 @@
 //! | `no_usage` | leaves usage out |
 //! | `close` | closes the connection before any byte |
 //! | `text`, `stop_reason`, `tool` | answers with this text, this stop reason, a call of this tool |
+//! | `parallel_tools`, `bad_arguments` | so many calls at once; arguments that are not JSON |
+//! | `thinking`, `logprobs`, `citations`, `refusal` | shows what nobody asked for; declines |
+//! | `empty_choices`, `unknown_blocks`, `unknown_events` | nothing in the answer; things in it that nobody knows |
+//! | `reorder`, `truncate_record`, `huge_chunk`, `bad_checksum` | events out of order, broken off, enormous, damaged |
+//! | `encoding`, `content_type`, `html` | a coding nobody asked for, a wrong type, an error page |
 //!
+//! Every dialect reads and writes its own format here, independently of the proxy's, so that no test compares a thing with itself.
 //! Deliberately absent: the proxy, any real model, TLS, checking of keys. Waiting goes through tokio's clock, so a paused one works.
 
 mod answer;
