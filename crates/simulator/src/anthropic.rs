@@ -5,6 +5,7 @@ mod batches;
 mod files;
 pub(crate) mod hosted;
 pub(crate) mod messages;
+mod rules;
 pub(crate) mod stream;
 
 use bytes::Bytes;

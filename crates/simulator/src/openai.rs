@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::answer::{Arrived, Facts, Made, Parsed, Question, Refusal};
 use crate::body::OddEvents;
 use crate::routes::{Route, Surface};
+use crate::schema;
 use chat::ChatRequest;
 use embeddings::EmbeddingsRequest;
 
@@ -62,6 +63,32 @@ fn model_of(arrived: &Arrived<'_>, given: String) -> Result<String, Refusal> {
     }
     azure::check(arrived)?;
     Ok(arrived.name.to_owned())
+}
+
+/// The name of a tool.
+pub(crate) fn check_name(name: &str, at: &str) -> Result<(), Refusal> {
+    let is_known = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
+    if !name.is_empty() && name.len() <= 64 && name.chars().all(is_known) {
+        return Ok(());
+    }
+    let message = format!(
+        "Invalid '{at}': string does not match pattern. Expected a string that matches the pattern '^[a-zA-Z0-9_-]{{1,64}}$'."
+    );
+    Err(Refusal { code: Some("invalid_value".to_owned()), ..Refusal::invalid(at, message) })
+}
+
+/// A schema that is to be kept to strictly names all there can be.
+pub(crate) fn check_strict(schema: &Value, name: &str, at: &str) -> Result<(), Refusal> {
+    let Some(place) = schema::open_object(schema, true) else { return Ok(()) };
+    let code = if at == "response_format" || at == "text.format.schema" {
+        "invalid_json_schema"
+    } else {
+        "invalid_function_parameters"
+    };
+    let message = format!(
+        "Invalid schema for '{name}': In context={place}, 'additionalProperties' is required to be supplied and to be false, and 'required' to include every key in properties."
+    );
+    Err(Refusal { code: Some(code.to_owned()), ..Refusal::invalid(at, message) })
 }
 
 /// A record that breaks off, one that reports an error, and one that nobody knows, for streams of named events.

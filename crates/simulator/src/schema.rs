@@ -12,6 +12,35 @@ pub(crate) fn sample(schema: &Value, name: &str) -> Value {
     Sampler { root: schema }.value(schema, name, 0)
 }
 
+/// Where an object in the schema lets in members that it does not name, or, if `needs_all`, may go without one that it does.
+pub(crate) fn open_object(schema: &Value, needs_all: bool) -> Option<String> {
+    open_at(schema, needs_all, "#", 0)
+}
+
+fn open_at(schema: &Value, needs_all: bool, at: &str, depth: usize) -> Option<String> {
+    if depth > MAX_DEPTH {
+        return None;
+    }
+    let names = |key: &str| schema.get(key).and_then(Value::as_object);
+    if type_of(schema) == "object" && schema.get("$ref").is_none() {
+        let required =
+            schema.get("required").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let is_named = |name: &String| required.iter().any(|required| required == name.as_str());
+        let is_whole = names("properties").is_none_or(|properties| properties.keys().all(is_named));
+        if schema.get("additionalProperties") != Some(&Value::Bool(false)) || (needs_all && !is_whole) {
+            return Some(at.to_owned());
+        }
+    }
+    let members = ["properties", "$defs", "definitions"].into_iter().filter_map(names).flatten();
+    let members = members.map(|(name, inner)| (name.as_str(), inner));
+    let options =
+        ["anyOf", "oneOf", "allOf"].into_iter().filter_map(|key| schema.get(key)?.as_array()).flatten();
+    let items = schema.get("items").into_iter();
+    let mut inner =
+        members.chain(options.map(|option| ("anyOf", option))).chain(items.map(|items| ("items", items)));
+    inner.find_map(|(name, inner)| open_at(inner, needs_all, &format!("{at}/{name}"), depth + 1))
+}
+
 struct Sampler<'a> {
     root: &'a Value,
 }
@@ -162,6 +191,16 @@ mod tests {
             &json!({"a": 1, "b": 2}),
         );
         check(&json!({"type": "object"}), &json!({}));
+    }
+
+    #[test]
+    fn an_object_that_lets_in_more_than_it_names_is_found() {
+        let closed =
+            json!({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": false});
+        assert_eq!(open_object(&closed, false), None);
+        assert_eq!(open_object(&closed, true).as_deref(), Some("#"));
+        let inner = json!({"type": "array", "items": {"type": "object", "properties": {}}});
+        assert_eq!(open_object(&inner, false).as_deref(), Some("#/items"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! `POST /v1/messages` and `POST /v1/messages/count_tokens`: what is read and what is refused.
-//! The whole answer and the stream are next door.
+//! `POST /v1/messages` and `POST /v1/messages/count_tokens`: what is read and what is asked. What is refused, the whole answer and
+//! the stream are next door.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -13,29 +13,29 @@ use crate::reply::{self, Ask, Choice, THOUGHT, Tool, tokens_of};
 pub(crate) struct MessagesRequest {
     #[serde(default)]
     pub(crate) model: String,
-    messages: Vec<Message>,
-    max_tokens: Option<u64>,
-    system: Option<Words>,
+    pub(super) messages: Vec<Message>,
+    pub(super) max_tokens: Option<u64>,
+    pub(super) system: Option<Words>,
     stream: Option<bool>,
     #[serde(default)]
     stop_sequences: Vec<String>,
     #[serde(default)]
-    tools: Vec<ToolOffer>,
-    tool_choice: Option<ToolChoice>,
-    thinking: Option<Thinking>,
-    temperature: Option<f64>,
-    output_config: Option<Value>,
+    pub(super) tools: Vec<ToolOffer>,
+    pub(super) tool_choice: Option<ToolChoice>,
+    pub(super) thinking: Option<Thinking>,
+    pub(super) temperature: Option<f64>,
+    pub(super) output_config: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Message {
-    role: Role,
-    content: Words,
+pub(super) struct Message {
+    pub(super) role: Role,
+    pub(super) content: Words,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Role {
+pub(super) enum Role {
     User,
     Assistant,
     System,
@@ -43,43 +43,43 @@ enum Role {
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Words {
+pub(super) enum Words {
     Text(String),
     Blocks(Vec<Block>),
 }
 
 #[derive(Debug, Deserialize)]
-struct Block {
-    r#type: String,
-    text: Option<String>,
-    id: Option<String>,
-    tool_use_id: Option<String>,
-    input: Option<Value>,
-    content: Option<Value>,
-    signature: Option<String>,
+pub(super) struct Block {
+    pub(super) r#type: String,
+    pub(super) text: Option<String>,
+    pub(super) id: Option<String>,
+    pub(super) tool_use_id: Option<String>,
+    pub(super) input: Option<Value>,
+    pub(super) content: Option<Value>,
+    pub(super) signature: Option<String>,
     citations: Option<Value>,
-    cache_control: Option<Value>,
+    pub(super) cache_control: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
-struct ToolOffer {
-    name: String,
+pub(super) struct ToolOffer {
+    pub(super) name: String,
     #[serde(default)]
-    input_schema: Value,
-    cache_control: Option<Value>,
+    pub(super) input_schema: Value,
+    pub(super) cache_control: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
-struct ToolChoice {
-    r#type: String,
-    name: Option<String>,
+pub(super) struct ToolChoice {
+    pub(super) r#type: String,
+    pub(super) name: Option<String>,
     disable_parallel_tool_use: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Thinking {
-    r#type: String,
-    budget_tokens: Option<u64>,
+pub(super) struct Thinking {
+    pub(super) r#type: String,
+    pub(super) budget_tokens: Option<u64>,
     display: Option<String>,
 }
 
@@ -120,68 +120,6 @@ impl MessagesRequest {
         Ok(request)
     }
 
-    /// The limit has to be there, and thinking has to fit into it.
-    pub(crate) fn check_limits(&self) -> Result<(), Refusal> {
-        match self.max_tokens {
-            None => Err(Refusal::invalid("max_tokens", "Field required")),
-            Some(0) => Err(Refusal::invalid("max_tokens", "Input should be greater than or equal to 1")),
-            Some(max_tokens) => self.check_thinking(max_tokens),
-        }
-    }
-
-    fn check(&self) -> Result<(), Refusal> {
-        if self.messages.is_empty() {
-            return Err(Refusal::invalid("messages", "at least one message is required"));
-        }
-        if self.temperature.is_some_and(|temperature| !(0.0..=1.0).contains(&temperature)) {
-            return Err(Refusal::invalid("temperature", "range: 0..1"));
-        }
-        // Later in the conversation an instruction may be a message of its own.
-        if self.messages.first().is_some_and(|message| message.role == Role::System) {
-            let message = "use the top-level 'system' parameter for the initial system prompt";
-            return Err(Refusal::invalid("messages.0", message));
-        }
-        if self.messages.first().is_some_and(|message| message.role != Role::User) {
-            return Err(Refusal::invalid("messages", "first message must use the \"user\" role"));
-        }
-        if self.tool_choice.is_some() && self.tools.is_empty() {
-            return Err(Refusal::invalid("tool_choice", "may only be specified while providing tools"));
-        }
-        self.check_signatures()?;
-        self.check_cache_points()?;
-        self.check_tool_results()
-    }
-
-    /// A thought comes back as it was given, or not at all.
-    fn check_signatures(&self) -> Result<(), Refusal> {
-        for (position, message) in self.messages.iter().enumerate() {
-            for (index, block) in message.blocks().enumerate().filter(|(_, block)| block.r#type == "thinking")
-            {
-                if block.signature.as_deref() != Some(SIGNATURE) {
-                    let at = format!("messages.{position}.content.{index}");
-                    return Err(Refusal::invalid(&at, "Invalid `signature` in `thinking` block"));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn check_cache_points(&self) -> Result<(), Refusal> {
-        let points = self.cache_points();
-        if points > 4 {
-            let message =
-                format!("A maximum of 4 blocks with cache_control may be provided. Found {points}.");
-            return Err(Refusal::new(400, message));
-        }
-        Ok(())
-    }
-
-    fn cache_points(&self) -> usize {
-        let blocks = self.system.iter().chain(self.messages.iter().map(|message| &message.content));
-        blocks.flat_map(Words::blocks).filter(|block| block.cache_control.is_some()).count()
-            + self.tools.iter().filter(|tool| tool.cache_control.is_some()).count()
-    }
-
     /// The tokens up to the last mark: what is written to the cache.
     pub(crate) fn marked_tokens(&self) -> u64 {
         let mut marked = 0;
@@ -204,70 +142,6 @@ impl MessagesRequest {
             }
         }
         marked
-    }
-
-    /// The results of a message's tool calls stand in the very next message, all of them and nothing else.
-    fn check_tool_results(&self) -> Result<(), Refusal> {
-        let mut open: Vec<&str> = Vec::new();
-        let mut before = None;
-        for (position, message) in self.messages.iter().enumerate() {
-            let at = format!("messages.{position}");
-            for id in message
-                .blocks()
-                .filter(|block| block.r#type == "tool_result")
-                .filter_map(|block| block.tool_use_id.as_deref())
-            {
-                let Some(found) = open.iter().position(|call| *call == id) else {
-                    let message = format!(
-                        "unexpected `tool_use_id` found in `tool_result` blocks: {id}. Each `tool_result` block must have a corresponding `tool_use` block in the previous message."
-                    );
-                    return Err(Refusal::invalid(&at, message));
-                };
-                open.remove(found);
-            }
-            // Messages of the model that follow one another are one.
-            let goes_on = message.role == Role::Assistant && before == Some(Role::Assistant);
-            before = Some(message.role);
-            if !goes_on {
-                refuse_unanswered(&at, &open)?;
-            }
-            let calls = message
-                .blocks()
-                .filter(|block| block.r#type == "tool_use")
-                .filter_map(|block| block.id.as_deref());
-            open.extend(calls);
-        }
-        refuse_unanswered("messages", &open)
-    }
-
-    fn check_thinking(&self, max_tokens: u64) -> Result<(), Refusal> {
-        let Some(thinking) = self.thinking.as_ref().filter(|thinking| thinking.r#type != "disabled") else {
-            return Ok(());
-        };
-        match thinking.budget_tokens {
-            Some(budget) if budget < 1024 => {
-                return Err(Refusal::invalid(
-                    "thinking.budget_tokens",
-                    "Input should be greater than or equal to 1024",
-                ));
-            }
-            Some(budget) if budget >= max_tokens => {
-                return Err(Refusal::invalid("max_tokens", "must be greater than `thinking.budget_tokens`"));
-            }
-            None if thinking.r#type == "enabled" => {
-                return Err(Refusal::invalid("thinking.budget_tokens", "Field required"));
-            }
-            _ => {}
-        }
-        let is_forced =
-            self.tool_choice.as_ref().is_some_and(|choice| matches!(choice.r#type.as_str(), "any" | "tool"));
-        if is_forced && thinking.r#type == "enabled" {
-            return Err(Refusal::invalid("thinking", "may not be enabled when tool_choice forces tool use"));
-        }
-        if self.temperature.is_some_and(|temperature| temperature < 1.0) {
-            return Err(Refusal::invalid("temperature", "may only be set to 1 when thinking is enabled"));
-        }
-        Ok(())
     }
 
     /// What is answered.
@@ -382,7 +256,7 @@ impl Shown {
 }
 
 impl Message {
-    fn blocks(&self) -> impl Iterator<Item = &Block> {
+    pub(super) fn blocks(&self) -> impl Iterator<Item = &Block> {
         self.content.blocks()
     }
 
@@ -416,7 +290,7 @@ fn result_text(content: &Value) -> String {
 }
 
 impl Words {
-    fn blocks(&self) -> std::slice::Iter<'_, Block> {
+    pub(super) fn blocks(&self) -> std::slice::Iter<'_, Block> {
         match self {
             Self::Text(_) => [].iter(),
             Self::Blocks(blocks) => blocks.iter(),
@@ -444,17 +318,6 @@ impl Block {
         let result = self.content.as_ref().map_or(0, |content| tokens_of(&result_text(content)));
         image + text + input + result
     }
-}
-
-fn refuse_unanswered(at: &str, open: &[&str]) -> Result<(), Refusal> {
-    if open.is_empty() {
-        return Ok(());
-    }
-    let message = format!(
-        "`tool_use` ids were found without `tool_result` blocks immediately after: {}. Each `tool_use` block must have a corresponding `tool_result` block in the next message.",
-        open.join(", ")
-    );
-    Err(Refusal::invalid(at, message))
 }
 
 fn choice(choice: Option<&ToolChoice>) -> Choice {

@@ -56,6 +56,7 @@ struct FunctionOffer {
     name: String,
     #[serde(default)]
     parameters: Value,
+    strict: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -136,7 +137,37 @@ impl ChatRequest {
         if self.n.is_some_and(|n| !(1..=128).contains(&n)) {
             return Err(Refusal::invalid("n", "Invalid 'n': expected a value between 1 and 128."));
         }
+        self.check_tools()?;
         self.check_order()
+    }
+
+    /// Names and ids are short and of few letters; what is strict closes its objects.
+    fn check_tools(&self) -> Result<(), Refusal> {
+        for (position, offer) in self.offers().enumerate() {
+            let at = format!("tools[{position}].function");
+            super::check_name(&offer.name, &format!("{at}.name"))?;
+            if offer.strict == Some(true) {
+                super::check_strict(&offer.parameters, &offer.name, &format!("{at}.parameters"))?;
+            }
+        }
+        let format = self.response_format.as_ref().and_then(|format| format.get("json_schema"));
+        if let Some(format) = format.filter(|format| format.get("strict") == Some(&Value::Bool(true))) {
+            let name = format.get("name").and_then(Value::as_str).unwrap_or_default();
+            super::check_strict(format.get("schema").unwrap_or(&Value::Null), name, "response_format")?;
+        }
+        let calls = self.messages.iter().enumerate().flat_map(|(position, message)| {
+            message.tool_calls.iter().flatten().enumerate().map(move |(index, call)| (position, index, call))
+        });
+        for (position, index, call) in calls {
+            if call.id.chars().count() > 40 {
+                let at = format!("messages[{position}].tool_calls[{index}].id");
+                let message =
+                    format!("Invalid '{at}': string too long. Expected a string with maximum length 40.");
+                let code = Some("string_above_max_length".to_owned());
+                return Err(Refusal { code, ..Refusal::invalid(&at, message) });
+            }
+        }
+        Ok(())
     }
 
     /// Tool results answer the calls right before them, all of them and nothing else.

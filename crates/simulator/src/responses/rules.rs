@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::answer::Refusal;
-use crate::openai::check_model;
+use crate::openai::{check_model, check_name, check_strict};
 use crate::responses::answer::ENCRYPTED;
 use crate::responses::items::{kind, text_of};
 use crate::responses::request::ResponsesRequest;
@@ -85,6 +85,11 @@ pub(crate) fn check(request: &ResponsesRequest) -> Result<(), Refusal> {
     for (position, tool) in request.tools.iter().flatten().enumerate() {
         check_tool(tool, position)?;
     }
+    let format = request.text.as_ref().and_then(|text| text.get("format"));
+    if let Some(format) = format.filter(|format| format.get("strict") == Some(&Value::Bool(true))) {
+        let schema = format.get("schema").unwrap_or(&Value::Null);
+        check_strict(schema, text_of(format, "name"), "text.format.schema")?;
+    }
     if request.items().is_empty() && request.previous_response_id.is_none() {
         let message =
             "One of \"input\" or \"previous_response_id\" or 'prompt' or 'conversation' must be provided.";
@@ -106,12 +111,10 @@ fn check_tool(tool: &Value, position: usize) -> Result<(), Refusal> {
     if name.is_empty() {
         return Err(coded("missing_required_parameter", &at, format!("Missing required parameter: '{at}'.")));
     }
-    let is_known = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
-    if name.len() > 64 || !name.chars().all(is_known) {
-        let message = format!(
-            "Invalid '{at}': string does not match pattern. Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$'."
-        );
-        return Err(coded("invalid_value", &at, message));
+    check_name(name, &at)?;
+    if tool.get("strict") == Some(&Value::Bool(true)) {
+        let parameters = tool.get("parameters").unwrap_or(&Value::Null);
+        check_strict(parameters, name, &format!("tools[{position}].parameters"))?;
     }
     Ok(())
 }

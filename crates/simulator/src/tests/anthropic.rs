@@ -183,7 +183,7 @@ async fn a_document_that_may_be_cited_is() {
 #[tokio::test]
 async fn a_format_is_answered_with_json() {
     let world = World::new().await;
-    let schema = json!({"type": "object", "properties": {"age": {"type": "integer", "minimum": 18}}});
+    let schema = json!({"type": "object", "properties": {"age": {"type": "integer", "minimum": 18}}, "additionalProperties": false});
     let body = ask(&json!({"output_config": {"format": {"type": "json_schema", "schema": schema}}}));
     assert_eq!(world.messages(&body).await.json()["content"][0]["text"], r#"{"age":18}"#);
 }
@@ -203,4 +203,29 @@ async fn a_thought_comes_back_as_it_was_or_is_refused() {
     let ours = made["content"][0]["signature"].as_str().unwrap().to_owned();
     assert_eq!(world.messages(&ask(&json!({"messages": thinking(&ours)}))).await.status, 200);
     assert_eq!(world.messages(&ask(&json!({"messages": thinking("bm90IG91cnM=")}))).await.status, 400);
+}
+
+#[tokio::test]
+async fn ids_names_texts_and_schemas_are_looked_at() {
+    let world = World::new().await;
+    let call = |id: &str| {
+        json!([
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": id, "name": "get_weather", "input": {}}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": id, "content": "12"}]},
+        ])
+    };
+    let mut late = call("a");
+    late[2]["content"].as_array_mut().unwrap().insert(0, json!({"type": "text", "text": "first"}));
+    let open = json!({"type": "object", "properties": {}});
+    assert_eq!(world.messages(&ask(&json!({"messages": call("a"), "tools": tools()}))).await.status, 200);
+    for more in [
+        json!({"messages": call("a.b"), "tools": tools()}),
+        json!({"messages": late, "tools": tools()}),
+        json!({"messages": [{"role": "user", "content": [{"type": "text", "text": ""}]}]}),
+        json!({"tools": [{"name": "a.b", "input_schema": {"type": "object"}}]}),
+        json!({"output_config": {"format": {"type": "json_schema", "schema": open}}}),
+    ] {
+        assert_eq!(world.messages(&ask(&more)).await.status, 400, "{more}");
+    }
 }

@@ -166,6 +166,12 @@ async fn what_openai_refuses_is_refused() {
         json!({"model": "m", "messages": user("hi"), "stream_options": {"include_usage": true}}),
         json!({"model": "m", "messages": [{"role": "robot", "content": "hi"}]}),
         json!({"model": "m", "messages": user("hi"), "tools": []}),
+        json!({"model": "m", "messages": user("hi"), "tools": [{"type": "function", "function": {"name": "a.b"}}]}),
+        json!({"model": "m", "messages": user("hi"), "tools": [{"type": "function", "function": {"name": "a", "strict": true, "parameters": {"type": "object", "properties": {"b": {"type": "string"}}, "additionalProperties": false}}}]}),
+        json!({"model": "m", "messages": [
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "tool_calls": [{"id": "x".repeat(41), "type": "function", "function": {"name": "a", "arguments": "{}"}}]},
+            {"role": "tool", "tool_call_id": "x".repeat(41), "content": "12"}]}),
         json!("not an object"),
     ] {
         assert_eq!(world.chat(&body).await.status, 400, "{body}");
