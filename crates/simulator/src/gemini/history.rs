@@ -1,6 +1,8 @@
 //! What Gemini refuses: empty turns, calls and results out of step, lost thought signatures, schemas outside its subset,
 //! settings that do not go together.
 
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde_json::Value;
 
 use crate::answer::Refusal;
@@ -60,11 +62,7 @@ fn check_part(part: &Part, is_vertex: bool) -> Result<(), &'static str> {
         if blob.mime_type.is_none() {
             return Err("inline_data.mime_type: mime_type is required");
         }
-        let is_base64 = |data: &String| {
-            use base64::Engine;
-            base64::engine::general_purpose::STANDARD.decode(data).is_ok()
-                || base64::engine::general_purpose::URL_SAFE.decode(data).is_ok()
-        };
+        let is_base64 = |data: &String| STANDARD.decode(data).is_ok() || URL_SAFE.decode(data).is_ok();
         if !blob.data.as_ref().is_some_and(is_base64) {
             return Err("inline_data.data: Base64 decoding failed");
         }
@@ -116,7 +114,13 @@ fn check_calls(contents: &[Content]) -> Result<(), Refusal> {
 
 /// The first call of each step since the user last spoke carries its signature.
 fn check_signatures(contents: &[Content], is_demanded: bool) -> Result<(), Refusal> {
-    let known = |signature: &str| signature == SIGNATURE || EXEMPT.contains(&signature);
+    let is_exempt = |signature: &str| {
+        // The official client sends bytes, so these words come in base64 as well.
+        let decoded =
+            STANDARD.decode(signature).or_else(|_other| URL_SAFE.decode(signature)).unwrap_or_default();
+        EXEMPT.iter().any(|word| signature == *word || decoded == word.as_bytes())
+    };
+    let known = |signature: &str| signature == SIGNATURE || is_exempt(signature);
     let parts = contents.iter().flat_map(|content| &content.parts);
     if parts.filter_map(|part| part.thought_signature.as_deref()).any(|signature| !known(signature)) {
         return Err(invalid("Corrupted thought signature."));

@@ -8,7 +8,7 @@ use crate::reply::tokens_of;
 const IMAGE_TOKENS: u64 = 85;
 
 /// What every item costs beside its text.
-const ITEM_TOKENS: u64 = 4;
+pub(crate) const ITEM_TOKENS: u64 = 4;
 
 /// What kind of item it is. A message need not say so.
 pub(crate) fn kind(item: &Value) -> &str {

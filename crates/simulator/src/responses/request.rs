@@ -9,7 +9,7 @@ use crate::answer::{Arrived, Content, Facts, Made, Parsed, Question, Refusal, SS
 use crate::ledger::Billed;
 use crate::openai::{azure, body};
 use crate::reply::{self, Ask, Choice, Tool, tokens_of};
-use crate::responses::items::{kind, listed, said, text_of, tokens};
+use crate::responses::items::{ITEM_TOKENS, kind, listed, said, text_of, tokens};
 use crate::responses::stored::RESPONSE;
 use crate::responses::{answer, rules, stream};
 use crate::shelf::Thing;
@@ -173,7 +173,7 @@ impl ResponsesRequest {
 
     /// Instructions and tools.
     fn fixed_tokens(&self) -> u64 {
-        let instructions = self.instructions.as_ref().map_or(0, |text| tokens_of(&said(text)));
+        let instructions = self.instructions.as_ref().map_or(0, |text| ITEM_TOKENS + tokens_of(&said(text)));
         let tools = self.functions().map(|tool| {
             let parameters = tool.get("parameters").unwrap_or(&Value::Null);
             tokens_of(text_of(tool, "name")) + tokens_of(&parameters.to_string())

@@ -107,6 +107,9 @@ async fn a_gemini_3_model_wants_the_signature_of_its_calls_back() {
     let refused = again("gemini-3-pro", Value::Null).await;
     assert_eq!(refused.status, 400);
     assert!(refused.text.contains("thought_signature"), "{}", refused.text);
+    for exempt in ["skip_thought_signature_validator", "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I="] {
+        assert_eq!(again("gemini-3-pro", json!(exempt)).await.status, 200);
+    }
     assert_eq!(again("gemini-2.5-pro", Value::Null).await.status, 200);
     assert_eq!(again("gemini-2.5-pro", json!("bm90IG91cnM=")).await.status, 400);
 }
