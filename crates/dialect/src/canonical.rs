@@ -261,6 +261,21 @@ pub struct Reasoning {
     pub budget: Option<u32>,
     /// Anthropic's `thinking` field whole, when it was the source.
     pub thinking: Option<Json>,
+    /// The caller asked to see it, where it is not shown unasked.
+    pub shown: bool,
+}
+
+impl Reasoning {
+    /// Whether the caller says nothing of how much to reason.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        self.effort.is_none() && self.budget.is_none() && self.thinking.is_none()
+    }
+
+    /// Whether Anthropic's `thinking` asks to see it.
+    pub(crate) fn shows(thinking: &Json) -> bool {
+        ![r#""disabled""#, r#""omitted""#].iter().any(|word| thinking.text().contains(word))
+    }
 }
 
 /// A whole answer.

@@ -82,6 +82,10 @@ pub fn encode_request(mut request: Request, target: &TargetShape<'_>) -> Result<
     if request.origin != target.dialect {
         responses::allowed::narrow(&mut request);
     }
+    if target.dialect != Dialect::Responses {
+        // Elsewhere reasoning is shown unasked, so that nothing is left to say.
+        request.reasoning.take_if(|reasoning| reasoning.is_free());
+    }
     let mut losses = Losses::new(request.origin, target);
     schema::fit(&mut request, target, &mut losses)?;
     let body = match target.dialect {

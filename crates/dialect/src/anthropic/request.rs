@@ -107,7 +107,11 @@ fn output(call: &mut Object<'_>) -> Result<(Option<OutputFormat>, Option<Reasoni
         }
     }
     let reasons = effort.is_some() || thinking.is_some();
-    let reasoning = reasons.then(|| Reasoning { effort, budget, thinking: thinking.map(Json::new) });
+    let reasoning = reasons.then(|| {
+        let thinking = thinking.map(Json::new);
+        let shown = thinking.as_ref().is_some_and(Reasoning::shows);
+        Reasoning { effort, budget, thinking, shown }
+    });
     let rest = config.map(|config| prefixed(IN_OUTPUT, config)).unwrap_or_default();
     Ok((format.map(output_format).transpose()?, reasoning, rest))
 }

@@ -108,7 +108,11 @@ fn reasoning(fields: &mut Object<'_>, effort: Option<String>) -> Result<Option<R
         }
     }
     let reasons = effort.is_some() || thinking.is_some();
-    Ok(reasons.then(|| Reasoning { effort, budget, thinking: thinking.map(Json::new) }))
+    Ok(reasons.then(|| {
+        let thinking = thinking.map(Json::new);
+        let shown = thinking.as_ref().is_some_and(Reasoning::shows);
+        Reasoning { effort, budget, thinking, shown }
+    }))
 }
 
 fn messages(call: &mut Object<'_>) -> Result<Vec<Message>, Fault> {

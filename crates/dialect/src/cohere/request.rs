@@ -128,5 +128,5 @@ fn reasoning(value: &RawValue) -> Result<Reasoning, Fault> {
     let effort = is_off.then(|| "none".to_owned());
     // Without a budget the model thinks as much as it likes, for which there is no other word.
     let effort = effort.or_else(|| budget.is_none().then(|| "medium".to_owned()));
-    Ok(Reasoning { effort, budget, thinking: None })
+    Ok(Reasoning { effort, budget, ..Reasoning::default() })
 }

@@ -103,6 +103,7 @@ fn fit_reasoning(request: &mut Request, target: &TargetShape<'_>, losses: &mut L
     let has_word = |reasoning: &Reasoning| {
         target.reasoning != Some(false)
             && (crate::openai::write::effort(reasoning).is_some()
+                || reasoning.is_free()
                 || reasoning.thinking.as_ref().is_some_and(is_free))
     };
     if let Some(lost) = request.reasoning.take_if(|reasoning| !has_word(reasoning))

@@ -2,7 +2,7 @@
 
 use crate::{
     Fault, TargetShape,
-    canonical::{Extra, Json, OutputFormat, Part, PartBody, Request, Role, Tool, ToolBody, ToolChoice},
+    canonical::{Extra, OutputFormat, Part, PartBody, Request, Role, Tool, ToolBody, ToolChoice},
     json::{ArrayWriter, ObjectWriter, object},
     losses::Losses,
     openai::write::effort,
@@ -185,11 +185,9 @@ fn write_text(w: &mut ObjectWriter<'_>, request: &Request) {
 fn write_reasoning(w: &mut ObjectWriter<'_>, request: &Request, home: bool) {
     let effort = request.reasoning.as_ref().and_then(effort);
     let rest = inner(&request.extra, IN_REASONING);
-    // Where thinking is asked for by name, it is shown, unless it is to be left out of the answer.
-    let is_hidden =
-        |thinking: &Json| [r#""disabled""#, r#""omitted""#].iter().any(|word| thinking.text().contains(word));
-    let thinking = request.reasoning.as_ref().and_then(|reasoning| reasoning.thinking.as_ref());
-    let shows = !home && effort != Some("none") && thinking.is_some_and(|thinking| !is_hidden(thinking));
+    let shows = !home
+        && effort != Some("none")
+        && request.reasoning.as_ref().is_some_and(|reasoning| reasoning.shown);
     if effort.is_none() && rest.is_empty() && !shows {
         return;
     }

@@ -231,9 +231,9 @@ fn fit_reasoning(
     }
     request.reasoning = Some(if is_adaptive {
         let thinking = Json::parse(r#"{"type":"adaptive"}"#).ok();
-        Reasoning { effort: Some(word.to_owned()), budget: None, thinking }
+        Reasoning { effort: Some(word.to_owned()), budget: None, thinking, ..Reasoning::default() }
     } else {
-        Reasoning { effort: None, budget: Some(budget), thinking: None }
+        Reasoning { budget: Some(budget), ..Reasoning::default() }
     });
     Ok(())
 }

@@ -226,12 +226,11 @@ fn fit_reasoning(request: &mut Request, target: &TargetShape<'_>, losses: &mut L
         (false, true) => {}
         (false, false) => losses.drop("reasoning_effort"),
         (true, true) => {
-            request.reasoning =
-                Some(Reasoning { effort: Some("none".to_owned()), budget: None, thinking: None });
+            request.reasoning = Some(Reasoning { effort: Some("none".to_owned()), ..Reasoning::default() });
         }
         (true, false) => {
             let budget = asked.filter(|budget| *budget > 0);
-            request.reasoning = Some(Reasoning { effort: None, budget, thinking: None });
+            request.reasoning = Some(Reasoning { budget, ..Reasoning::default() });
         }
     }
     Ok(())

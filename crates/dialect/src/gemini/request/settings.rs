@@ -89,6 +89,7 @@ fn reasoning(config: &mut Object<'_>, extra: &mut Extra) -> Result<Option<Reason
     let Some(mut thinking) = take_object(config, "thinkingConfig")? else { return Ok(None) };
     let budget: Option<i64> = thinking.take_as("thinkingBudget", "a whole number")?;
     let level = thinking.take_string("thinkingLevel")?.map(|level| level.to_ascii_lowercase());
+    let shown = thinking.peek_as("includeThoughts").unwrap_or(false);
     let level = level.filter(|level| level != "thinking_level_unspecified");
     let kept = crate::json::object(|w| {
         if let Some(budget) = budget {
@@ -105,6 +106,7 @@ fn reasoning(config: &mut Object<'_>, extra: &mut Extra) -> Result<Option<Reason
     // A negative budget leaves the amount to the model, as no budget does.
     let budget = budget.and_then(|budget| u32::try_from(budget).ok());
     let effort = level.or_else(|| budget.map(|budget| models::word_of(budget).to_owned()));
-    let asks = effort.is_some() || budget.is_some();
-    Ok(asks.then_some(Reasoning { effort, budget: budget.filter(|budget| *budget > 0), thinking: None }))
+    let asks = effort.is_some() || budget.is_some() || shown;
+    let budget = budget.filter(|budget| *budget > 0);
+    Ok(asks.then_some(Reasoning { effort, budget, thinking: None, shown }))
 }

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::{Call, Dialect, Fault, Operation, Outbound, TargetShape, encode_call};
+use crate::{Asked, Call, Dialect, Fault, Operation, Outbound, TargetShape, encode_call};
 
 fn send(dialect: Dialect, body: &Value, reasoning: Option<bool>) -> Result<Outbound, Fault> {
     let call = Call::decode((dialect, Operation::Chat), body.to_string().into()).unwrap();
@@ -146,4 +146,23 @@ fn documents_go_by_url_and_with_their_bytes() {
             {"type":"input_file","file_data":"data:application/pdf;base64,AA==","filename":"a.pdf"},
             {"type":"input_text","text":"Words."}])
     );
+}
+
+#[test]
+fn thoughts_that_gemini_s_caller_wants_to_see_are_asked_for() {
+    let send = |thinking: Value| {
+        let body = json!({"contents":[{"role":"user","parts":[{"text":"Hello"}]}],
+            "generationConfig":{"thinkingConfig":thinking}});
+        let asked = Asked { model: Some("g".to_owned()), ..(Dialect::Gemini, Operation::Chat).into() };
+        let call = Call::decode(asked, body.to_string().into()).unwrap();
+        let outbound = encode_call(&call, &TargetShape::new(Dialect::Responses, "gpt")).unwrap();
+        assert!(outbound.dropped.is_empty(), "{:?}", outbound.dropped);
+        serde_json::from_slice::<Value>(&outbound.body).unwrap()
+    };
+    let written = send(json!({"includeThoughts":true}));
+    assert_eq!(written["reasoning"], json!({"summary":"auto"}));
+    assert_eq!(written["include"], json!(["reasoning.encrypted_content"]));
+    let written = send(json!({"includeThoughts":true,"thinkingLevel":"LOW"}));
+    assert_eq!(written["reasoning"], json!({"effort":"low","summary":"auto"}));
+    assert_eq!(send(json!({"thinkingLevel":"LOW"}))["reasoning"], json!({"effort":"low"}));
 }
