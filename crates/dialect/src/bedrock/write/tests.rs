@@ -317,15 +317,21 @@ fn one_call_at_a_time_is_asked_of_claude_and_refused_elsewhere() {
 
 #[test]
 fn a_schema_is_kept_by_the_model_or_by_a_forced_call_of_a_tool() {
-    let format = json!({"type": "json_schema", "json_schema": {"name": "n", "description": "d", "schema": {"type": "object"}}});
+    let schema = json!({"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": false});
+    let format =
+        json!({"type": "json_schema", "json_schema": {"name": "n", "description": "d", "schema": schema}});
     let body = || with(chat(), "response_format", format.clone());
     let sent = send(Dialect::OpenAi, body(), CLAUDE);
+    let sent = &sent["outputConfig"]["textFormat"];
+    let definition = &sent["structure"]["jsonSchema"];
     assert_eq!(
-        sent["outputConfig"]["textFormat"],
-        json!({"type": "json_schema", "structure": {"jsonSchema": {"schema": "{\"type\":\"object\"}", "name": "n", "description": "d"}}})
+        (&sent["type"], &definition["name"], &definition["description"]),
+        (&json!("json_schema"), &json!("n"), &json!("d"))
     );
+    // There a schema is a text.
+    assert_eq!(serde_json::from_str::<Value>(definition["schema"].as_str().unwrap()).unwrap(), schema);
     let config = &send(Dialect::OpenAi, body(), NOVA)["toolConfig"];
-    assert_eq!(config["tools"][0]["toolSpec"]["inputSchema"], json!({"json": {"type": "object"}}));
+    assert_eq!(config["tools"][0]["toolSpec"]["inputSchema"], json!({"json": schema}));
     assert_eq!(config["toolChoice"]["tool"], json!({"name": "answer_in_this_form"}));
     let config = &send(Dialect::OpenAi, with(body(), "tools", json!([function("f")])), NOVA)["toolConfig"];
     assert_eq!((config["tools"].as_array().unwrap().len(), &config["toolChoice"]), (2, &json!({"any": {}})));
