@@ -297,6 +297,12 @@ fn write_turn(array: &mut ArrayWriter<'_>, parts: &[Part], home: bool) {
         if begins || !is_words {
             write_words(array, &mut said, home);
         }
+        // A caller that keeps no reasoning by itself brings its seal with the call that it led to.
+        let seal =
+            part.signature.as_ref().filter(|seal| !home && seal.for_maker(Dialect::Responses).is_some());
+        if let Some(seal) = seal.filter(|seal| !parts.iter().any(|other| seals(other, seal))) {
+            write_reasoning(array, Some(seal), part, home);
+        }
         match &part.body {
             _ if is_words => said.push(part),
             PartBody::ToolCall { id, name, arguments } => array.object(|w| {
@@ -315,6 +321,15 @@ fn write_turn(array: &mut ArrayWriter<'_>, parts: &[Part], home: bool) {
         }
     }
     write_words(array, &mut said, home);
+}
+
+/// Whether a piece is reasoning with this seal.
+fn seals(part: &Part, seal: &Signature) -> bool {
+    match &part.body {
+        PartBody::Thinking { signature, .. } => signature.as_ref() == Some(seal),
+        PartBody::RedactedThinking { data } => data == seal,
+        _ => false,
+    }
 }
 
 fn write_words(array: &mut ArrayWriter<'_>, said: &mut Vec<&Part>, home: bool) {

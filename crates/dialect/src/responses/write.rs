@@ -208,7 +208,11 @@ fn write_reasoning(w: &mut ObjectWriter<'_>, request: &Request, home: bool) {
 fn write_include(w: &mut ObjectWriter<'_>, request: &Request, target: &TargetShape<'_>) {
     let logprobs = request.logprobs.is_some_and(|logprobs| logprobs.enabled);
     let is_sealed = |part: &Part| {
-        matches!(part.body, PartBody::Thinking { signature: Some(_), .. } | PartBody::RedactedThinking { .. })
+        part.signature.is_some()
+            || matches!(
+                part.body,
+                PartBody::Thinking { signature: Some(_), .. } | PartBody::RedactedThinking { .. }
+            )
     };
     let reasons = target.reasoning == Some(true)
         || request.reasoning.is_some()

@@ -1,3 +1,4 @@
+use base64::Engine;
 use serde_json::{Value, json};
 
 use crate::{Asked, Call, Dialect, Fault, Operation, Outbound, TargetShape, encode_call};
@@ -165,4 +166,28 @@ fn thoughts_that_gemini_s_caller_wants_to_see_are_asked_for() {
     let written = send(json!({"includeThoughts":true,"thinkingLevel":"LOW"}));
     assert_eq!(written["reasoning"], json!({"effort":"low","summary":"auto"}));
     assert_eq!(send(json!({"thinkingLevel":"LOW"}))["reasoning"], json!({"effort":"low"}));
+}
+
+#[test]
+fn a_seal_that_comes_with_a_call_goes_before_it_once() {
+    let call = |parts: Value| {
+        let body = json!({"contents":[{"role":"user","parts":[{"text":"Hello"}]},{"role":"model","parts":parts},
+            {"role":"user","parts":[{"functionResponse":{"name":"f","response":{"result":"sun"}}}]}],
+            "tools":[{"functionDeclarations":[{"name":"f"}]}]});
+        let asked = Asked { model: Some("g".to_owned()), ..(Dialect::Gemini, Operation::Chat).into() };
+        let call = Call::decode(asked, body.to_string().into()).unwrap();
+        let outbound = encode_call(&call, &TargetShape::new(Dialect::Responses, "gpt")).unwrap();
+        let written: Value = serde_json::from_slice(&outbound.body).unwrap();
+        let items = written["input"].as_array().unwrap().clone();
+        items.iter().filter(|item| item["type"] == "reasoning").cloned().collect::<Vec<_>>()
+    };
+    // Gemini's SDKs take seals for bytes.
+    let seal = base64::engine::general_purpose::URL_SAFE.encode("responses#rs_1:gAAA=");
+    let called = json!({"functionCall":{"name":"f","args":{}},"thoughtSignature":seal});
+    let reasoning = json!({"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"gAAA="});
+    assert_eq!(call(json!([called])), [reasoning]);
+    let thought = json!({"text":"Hm.","thought":true,"thoughtSignature":seal});
+    let written = call(json!([thought, called]));
+    assert_eq!(written.len(), 1);
+    assert_eq!(written[0]["summary"][0]["text"], "Hm.");
 }
