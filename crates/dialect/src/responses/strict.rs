@@ -6,6 +6,10 @@ use serde_json::Value;
 
 use crate::canonical::{Json, Tool, ToolBody};
 
+/// What a schema that is kept to strictly may not say.
+const LOOSE: [&str; 8] =
+    ["allOf", "oneOf", "not", "if", "patternProperties", "dependentRequired", "dependentSchemas", "default"];
+
 /// Says `strict` where it is meant, for targets that take it for lax when it is not said.
 pub(crate) fn spell_out(tools: &mut [Tool]) {
     for tool in tools {
@@ -25,6 +29,9 @@ fn is_strict(schema: &Json) -> bool {
 fn is_closed(schema: &Value) -> bool {
     let is_object =
         schema.get("type").is_some_and(|kind| kind == "object") || schema.get("properties").is_some();
+    if LOOSE.iter().any(|word| schema.get(word).is_some()) {
+        return false;
+    }
     if is_object && !(schema.get("additionalProperties") == Some(&Value::Bool(false)) && needs_all(schema)) {
         return false;
     }
@@ -66,6 +73,10 @@ mod tests {
             (
                 r#"{"type":"object","properties":{"a":{"type":"array","items":{"type":"object"}}},
                     "required":["a"],"additionalProperties":false}"#,
+                false,
+            ),
+            (
+                r#"{"type":"object","properties":{"a":{"default":1}},"required":["a"],"additionalProperties":false}"#,
                 false,
             ),
             ("true", false),
