@@ -171,8 +171,8 @@ class Messages(Caller):
         same((answer.stop_reason, answer.usage.output_tokens), ("max_tokens", 20), "stop reason and tokens")
 
     def count_tokens(self, to):
-        counted = self.client.messages.count_tokens(model=self.model, messages=user(GREETING), system=SYSTEM)
-        usage = self.ask(system=SYSTEM).usage
+        counted = self.client.messages.count_tokens(model=self.model, messages=user(GREETING))
+        usage = self.ask().usage
         same(counted.input_tokens, total(usage), "counted and used")
 
     def models(self, to):

@@ -204,6 +204,7 @@ class Caller:
 
 
 REFUSAL = re.compile(r"`([^`]+)` cannot be sent to a target")
+LACKING = re.compile(r"the provider's dialect has no ([a-z ]+)")
 NAMED = re.compile(r"`([^`]+)`")
 
 
@@ -230,6 +231,8 @@ def refused_field(error):
     """The field that the proxy named when it refused the call before sending it; None when this is no such refusal."""
     for one in chain(error):
         text = str(one) + str(getattr(one, "body", "")) + str(getattr(one, "response", ""))
+        if lacking := LACKING.search(text):
+            return lacking.group(1)
         if "unsupported" in text or "cannot be sent" in text:
             found = REFUSAL.search(text) or NAMED.search(text)
             if found:

@@ -48,6 +48,7 @@ class Llm(Caller):
 
     thinks = {}
     limit = {"max_tokens": 20}
+    sends_thoughts_back = False
 
     def connect(self, to):
         self.key = to.key
@@ -123,7 +124,7 @@ class Llm(Caller):
     def thinking_replayed(self, to):
         text = self.replay(self.make(**self.thinks), WEATHER_QUESTION, TOOLS[:1])
         holds("sunny" in text, f"the result is not in {text}")
-        if to.signature and self.shows_thoughts:
+        if to.signature and self.sends_thoughts_back:
             to.simulator.saw(to.signature)
 
     def max_tokens(self, to):
@@ -169,6 +170,7 @@ class Anthropic(Llm):
     name = f"llama-index-llms-anthropic {major('llama-index-llms-anthropic')} (Python)"
     thinks = {"thinking_dict": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 4000, "temperature": 1.0}
     shows_thoughts = True
+    sends_thoughts_back = True
 
     def make(self, **more):
         asked = {"model": "claude-sonnet-4-5", "max_tokens": 400, **more}
@@ -178,6 +180,7 @@ class Anthropic(Llm):
 class Google(Llm):
     name = f"llama-index-llms-google-genai {major('llama-index-llms-google-genai')} (Python)"
     shows_thoughts = True
+    sends_thoughts_back = True
 
     def make(self, thinks=False, max_tokens=400, **more):
         thinking = types.ThinkingConfig(include_thoughts=True, thinking_budget=1024) if thinks else None
@@ -194,3 +197,9 @@ class Google(Llm):
         )
 
     thinks = {"thinks": True, "max_tokens": 4000}
+
+    def max_tokens(self, to):
+        """This one takes an answer that ended at the limit for an error."""
+        to.simulator.behaves(tokens=60)
+        error = raises(RuntimeError, lambda: self.make(max_tokens=20).chat(user(GREETING)))
+        holds("MAX_TOKENS" in str(error), str(error))

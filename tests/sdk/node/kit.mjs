@@ -169,6 +169,8 @@ export function refusedField(error) {
     told.push([one.message, short4k(one.error), one.responseBody, short4k(one.body), one.param].join(' '));
   }
   const text = told.join(' ');
+  const lacking = text.match(/the provider's dialect has no ([a-z ]+)/);
+  if (lacking) return lacking[1];
   if (!text.includes('unsupported') && !text.includes('cannot be sent')) return null;
   return (text.match(/`([^`]+)` cannot be sent to a target/) ?? text.match(/`([^`]+)`/))?.[1] ?? null;
 }

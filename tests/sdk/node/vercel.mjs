@@ -269,6 +269,11 @@ class OpenAiResponses extends Models {
   model(name) {
     return this.provider.responses(name);
   }
+
+  // With `store` it would refer to earlier items by their ids, and those are known to OpenAI alone.
+  asked(prompt, more) {
+    return super.asked(prompt, { providerOptions: { openai: { store: false } }, ...more });
+  }
 }
 
 class Anthropic extends StopsAndSeeds {

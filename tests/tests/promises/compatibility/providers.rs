@@ -93,7 +93,7 @@ pub(super) fn providers() -> [Behind; 11] {
         Behind {
             name: "azure",
             title: "Azure OpenAI",
-            path: "/openai/deployments/gpt-5-mini/",
+            path: "/openai/",
             spec: "{dialect: openai, base_url: 'http://127.0.0.1:9100', azure: {api_version: '2024-10-21'}}",
             ..OPENAI
         },

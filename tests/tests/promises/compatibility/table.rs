@@ -69,6 +69,7 @@ fn shown(outcome: Option<&Outcome>) -> String {
     match outcome {
         None => "–".to_owned(),
         Some(Outcome::Yes) => "yes".to_owned(),
+        Some(Outcome::Refused(what)) if what.contains(' ') => format!("refused: {what}"),
         Some(Outcome::Refused(field)) => format!("refused: `{field}`"),
         Some(Outcome::No(_)) => "**no**".to_owned(),
     }
