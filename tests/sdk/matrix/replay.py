@@ -7,6 +7,7 @@ JSON line for each recording and SDK.
 """
 
 import base64
+import functools
 import glob
 import http.server
 import json
@@ -50,6 +51,29 @@ class Answer(http.server.BaseHTTPRequestHandler):
         pass
 
 
+@functools.cache
+def openai_client(url, key):
+    return openai.OpenAI(base_url=url + "/v1", api_key=key, max_retries=0, timeout=20)
+
+
+@functools.cache
+def anthropic_client(url, key):
+    return anthropic.Anthropic(base_url=url, api_key=key, max_retries=0, timeout=20)
+
+
+@functools.cache
+def google_client(url, key):
+    return genai.Client(api_key=key, http_options=genai.types.HttpOptions(base_url=url, timeout=20_000))
+
+
+@functools.cache
+def bedrock_client(url):
+    settings = botocore.config.Config(
+        signature_version=botocore.UNSIGNED, retries={"total_max_attempts": 1}, read_timeout=20
+    )
+    return boto3.client("bedrock-runtime", region_name="eu-west-1", endpoint_url=url, config=settings)
+
+
 def seen(text, tools, stop, usage):
     """What every reader gives: one shape for all of them."""
     given = [[name, json.loads(arguments or "{}") if isinstance(arguments, str) else dict(arguments or {})] for name, arguments in tools]
@@ -72,24 +96,27 @@ CHAT_STOPS = {"stop": "stop", "tool_calls": "tool", "length": "length", "content
 
 
 def read_openai(url, key, is_stream):
-    client = openai.OpenAI(base_url=url + "/v1", api_key=key, max_retries=0, timeout=20)
+    client = openai_client(url, key)
     asked = {"model": MODEL, "messages": [{"role": "user", "content": "x"}]}
     if not is_stream:
         answer = client.chat.completions.create(**asked)
         choice = answer.choices[0]
         calls = [(call.function.name, call.function.arguments) for call in choice.message.tool_calls or []]
-        return seen(choice.message.content or "", calls, CHAT_STOPS.get(choice.finish_reason), chat_usage(answer.usage))
-    text, stop, usage, calls = "", None, None, {}
+        stop = "filter" if choice.message.refusal else CHAT_STOPS.get(choice.finish_reason)
+        return seen(choice.message.content or "", calls, stop, chat_usage(answer.usage))
+    text, stop, usage, calls, is_refusal = "", None, None, {}, False
     for chunk in client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True}):
         usage = chunk.usage or usage
         for choice in chunk.choices:
             text += choice.delta.content or ""
             stop = choice.finish_reason or stop
+            is_refusal = is_refusal or bool(choice.delta.refusal)
             for delta in choice.delta.tool_calls or []:
                 call = calls.setdefault(delta.index, ["", ""])
                 call[0] += delta.function.name or ""
                 call[1] += delta.function.arguments or ""
-    return seen(text, [calls[index] for index in sorted(calls)], CHAT_STOPS.get(stop), chat_usage(usage))
+    stop = "filter" if is_refusal else CHAT_STOPS.get(stop)
+    return seen(text, [calls[index] for index in sorted(calls)], stop, chat_usage(usage))
 
 
 def chat_usage(usage):
@@ -101,7 +128,7 @@ def chat_usage(usage):
 
 
 def read_responses(url, key, is_stream):
-    client = openai.OpenAI(base_url=url + "/v1", api_key=key, max_retries=0, timeout=20)
+    client = openai_client(url, key)
     asked = {"model": MODEL, "input": "x", "store": False}
     if is_stream:
         answer = None
@@ -114,6 +141,9 @@ def read_responses(url, key, is_stream):
     stops = {"max_output_tokens": "length", "content_filter": "filter"}
     reason = answer.incomplete_details and answer.incomplete_details.reason
     stop = stops.get(reason) if reason else {"completed": "stop"}.get(answer.status)
+    parts = [part for item in answer.output if item.type == "message" for part in item.content]
+    if any(part.type == "refusal" for part in parts):
+        stop = "filter"
     usage = answer.usage
     cached = usage and usage.input_tokens_details and usage.input_tokens_details.cached_tokens
     counts = usage and [usage.input_tokens, usage.output_tokens, number(cached)]
@@ -127,7 +157,7 @@ ANTHROPIC_STOPS = {
 
 
 def read_anthropic(url, key, is_stream):
-    client = anthropic.Anthropic(base_url=url, api_key=key, max_retries=0, timeout=20)
+    client = anthropic_client(url, key)
     asked = {"model": MODEL, "max_tokens": 100, "messages": [{"role": "user", "content": "x"}]}
     if is_stream:
         with client.messages.stream(**asked) as stream:
@@ -147,7 +177,7 @@ GEMINI_FILTERS = ("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SP
 
 
 def read_gemini(url, key, is_stream):
-    client = genai.Client(api_key=key, http_options=genai.types.HttpOptions(base_url=url, timeout=20_000))
+    client = google_client(url, key)
     act = client.models.generate_content_stream if is_stream else client.models.generate_content
     answers = act(model=MODEL, contents="x")
     answers = list(answers) if is_stream else [answers]
@@ -182,10 +212,7 @@ def is_callers(block):
 
 
 def read_bedrock(url, key, is_stream):
-    settings = botocore.config.Config(
-        signature_version=botocore.UNSIGNED, retries={"total_max_attempts": 1}, read_timeout=20
-    )
-    client = boto3.client("bedrock-runtime", region_name="eu-west-1", endpoint_url=url, config=settings)
+    client = bedrock_client(url)
     asked = {"modelId": MODEL, "messages": [{"role": "user", "content": [{"text": "x"}]}]}
     if not is_stream:
         answer = client.converse(**asked)

@@ -19,10 +19,15 @@ fn policy(port: &str, dialects: &[&str]) -> String {
             "openai" | "responses" => format!("{address}/v1"),
             _ => address.clone(),
         };
-        let region = if *dialect == "bedrock" { ", aws: {region: eu-west-1}" } else { "" };
+        let more = match *dialect {
+            "bedrock" => ", aws: {region: eu-west-1}",
+            // What was recorded of it are chat completions.
+            "openai" => ", quirks: {responses: translate}",
+            _ => "",
+        };
         let target = format!("{{provider: {dialect}, prices: {{input: 1, output: 2}}}}");
         documents += &format!(
-            "kind: Provider\nname: {dialect}\nspec: {{dialect: {dialect}, base_url: '{base_url}'{region}}}\n---\n\
+            "kind: Provider\nname: {dialect}\nspec: {{dialect: {dialect}, base_url: '{base_url}'{more}}}\n---\n\
              kind: Model\nname: from-{dialect}\nspec: {{targets: [{target}], max_output_tokens: 8000}}\n---\n\
              kind: Consumer\nname: {dialect}\nspec: {{organisation: example, team: replay, models: ['*']}}\n---\n"
         );
