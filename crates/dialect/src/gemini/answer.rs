@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde_json::value::RawValue;
 
 use crate::{
-    Answer, Call, Choice, Citation, Dialect, Fault, StopReason,
+    Answer, Call, Choice, Citation, Dialect, Fault, Signature, StopReason,
     canonical::{Extra, Part, PartBody},
     fault::broken,
     gemini::{
@@ -139,7 +139,7 @@ pub(crate) fn encode(answer: &Answer, _call: &Call) -> Result<Vec<u8>, Fault> {
 }
 
 fn write_choice(array: &mut ArrayWriter<'_>, index: u64, choice: &Choice) {
-    let said: Vec<Part> = choice.parts.iter().filter_map(shown).collect();
+    let said = sealed(choice.parts.iter().filter_map(shown));
     let refuses = choice.parts.iter().any(|part| matches!(part.body, PartBody::Refusal(_)));
     let (citations, text) = cited_text(&choice.parts);
     array.object(|w| {
@@ -154,6 +154,35 @@ fn write_choice(array: &mut ArrayWriter<'_>, index: u64, choice: &Choice) {
             odds::write(w, logprobs);
         }
     });
+}
+
+/// Moves the seal of reasoning onto the call of a tool that follows, where Gemini itself has it: many callers drop reasoning
+/// that says no words, and its seal with it.
+fn sealed(parts: impl Iterator<Item = Part>) -> Vec<Part> {
+    let mut sealed: Vec<Part> = Vec::new();
+    for mut part in parts {
+        if matches!(part.body, PartBody::ToolCall { .. }) && part.signature.is_none() {
+            part.signature = sealed.last_mut().and_then(|before| take_seal(&mut before.body));
+            let is_empty =
+                |part: &Part| matches!(&part.body, PartBody::Thinking { text, .. } if text.is_empty());
+            sealed.pop_if(|before| part.signature.is_some() && is_empty(before));
+        }
+        sealed.push(part);
+    }
+    sealed
+}
+
+/// Takes the seal out of reasoning; what had no words is empty then.
+fn take_seal(body: &mut PartBody) -> Option<Signature> {
+    match body {
+        PartBody::Thinking { signature, .. } => signature.take(),
+        PartBody::RedactedThinking { data } => {
+            let seal = parts::wordless(data);
+            *body = PartBody::Thinking { text: String::new(), signature: None };
+            Some(seal)
+        }
+        _ => None,
+    }
 }
 
 /// All citations over all text: spans count from the first text on.

@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Call, Citation, Dialect, Event, Fault, StopReason, Usage,
+    Call, Citation, Dialect, Event, Fault, Signature, StopReason, Usage,
     canonical::{Json, Part, PartBody},
     gemini::{
         answer::{shown, write_content},
-        cited, odds, usage,
+        cited, odds, parts, usage,
     },
     json::{ArrayWriter, ObjectWriter, object},
     relay::Encode,
@@ -32,6 +32,8 @@ pub(crate) struct Encoder {
 struct Choice {
     calls: Vec<(u32, Part)>,
     citations: Vec<Citation>,
+    /// The seal of the reasoning before: it goes onto the call that follows, if one does.
+    seal: Option<Signature>,
     /// The text so far: what it rests on is told in bytes.
     text: String,
     refuses: bool,
@@ -54,21 +56,30 @@ impl Encode for Encoder {
             }
             Event::Choice(index) => self.current = index,
             Event::Text(text) => {
+                self.give_seal(out);
                 self.choice().text.push_str(&text);
                 self.part(out, &PartBody::Text(text).into());
             }
             Event::Refusal(text) => {
+                self.give_seal(out);
                 self.choice().refuses = true;
                 self.part(out, &PartBody::Text(text).into());
             }
-            Event::Thinking(text) => self.part(out, &PartBody::Thinking { text, signature: None }.into()),
-            Event::Signature(signature) => {
-                let body = PartBody::Thinking { text: String::new(), signature: Some(signature) };
-                self.part(out, &body.into());
+            Event::Thinking(text) => {
+                self.give_seal(out);
+                self.part(out, &PartBody::Thinking { text, signature: None }.into());
             }
-            Event::RedactedThinking(data) => self.part(out, &PartBody::RedactedThinking { data }.into()),
+            Event::Signature(signature) => match &mut self.choice().seal {
+                Some(seal) if seal.by == signature.by => seal.data.push_str(&signature.data),
+                seal => *seal = Some(signature),
+            },
+            Event::RedactedThinking(data) => {
+                self.give_seal(out);
+                self.choice().seal = Some(parts::wordless(&data));
+            }
             Event::ToolStart { index, id, name, signature } => {
                 let body = PartBody::ToolCall { id, name, arguments: String::new() };
+                let signature = signature.or_else(|| self.choice().seal.take());
                 self.choice().calls.push((index, Part { signature, ..Part::from(body) }));
             }
             Event::ToolArguments { index, fragment } => self.continue_call(index, &fragment),
@@ -79,6 +90,7 @@ impl Encode for Encoder {
             Event::ServiceTier(tier) => self.tier = Some(tier),
             Event::Stop { reason, native, .. } => {
                 self.flush(out);
+                self.give_seal(out);
                 self.choice().stop = Some((reason, native));
             }
             Event::End => self.end(out),
@@ -98,6 +110,13 @@ impl Encoder {
         let call = self.choice().calls.iter_mut().rev().find(|(known, _)| *known == index);
         if let Some(PartBody::ToolCall { arguments, .. }) = call.map(|(_, part)| &mut part.body) {
             arguments.push_str(fragment);
+        }
+    }
+
+    /// Gives out a seal that no call took.
+    fn give_seal(&mut self, out: &mut Vec<u8>) {
+        if let Some(seal) = self.choice().seal.take() {
+            self.part(out, &parts::thought(String::new(), Some(seal)).into());
         }
     }
 
@@ -133,6 +152,7 @@ impl Encoder {
         for index in self.choices.keys().copied().collect::<Vec<_>>() {
             self.current = index;
             self.flush(out);
+            self.give_seal(out);
         }
         self.choices.entry(0).or_default();
         let usage = self.usage.unwrap_or_default();

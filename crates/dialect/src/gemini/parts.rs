@@ -89,7 +89,8 @@ fn other(object: Object<'_>, (value, signature): (&RawValue, Option<Signature>))
 /// Marks a seal that stands for reasoning without words.
 const REDACTED: &str = "redacted:";
 
-fn thought(text: String, signature: Option<Signature>) -> PartBody {
+/// Reasoning, by its words and its seal.
+pub(crate) fn thought(text: String, signature: Option<Signature>) -> PartBody {
     match signature {
         Some(Signature { by, data }) if text.is_empty() && data.starts_with(REDACTED) => {
             let data = data.strip_prefix(REDACTED).unwrap_or_default();
@@ -118,6 +119,11 @@ pub(crate) fn read_seal(text: &str) -> Signature {
         Some((by, data)) => Signature::new(by, data),
         None => own(),
     }
+}
+
+/// The seal of reasoning without words, marked so.
+pub(crate) fn wordless(data: &Signature) -> Signature {
+    Signature::new(data.by, format!("{REDACTED}{}", data.data))
 }
 
 /// The seal as Gemini's SDK reads it.
@@ -295,9 +301,7 @@ fn write_body(w: &mut ObjectWriter<'_>, part: &Part, name: Option<&str>, style: 
         PartBody::RedactedThinking { data } => {
             w.string("text", "");
             w.bool("thought", true);
-            let data = Signature::new(data.by, format!("{REDACTED}{}", data.data));
-            // Gemini's own seals go as they are; it hides no reasoning in this way.
-            w.string("thoughtSignature", &carry_seal(&data));
+            w.string("thoughtSignature", &carry_seal(&wordless(data)));
         }
         PartBody::ToolCall { id, name, arguments } => w.object("functionCall", |w| {
             if style.ids && !id.is_empty() {

@@ -249,3 +249,6 @@ fn write_format(w: &mut ObjectWriter<'_>, request: &Request, (ability, home): (A
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use crate::{Call, Dialect, ErrorShape, Fault, FaultClass, Operation, StopReason,
 
 mod aws;
 mod choices;
+mod gemini;
 mod laws;
 mod responses;
 

@@ -559,6 +559,9 @@ impl<'a> Rewriter<'a> {
                 }
             }
         }
+        if names.is_empty() {
+            return;
+        }
         put(out, "required", Tree::Array(names.iter().map(|name| Tree::text(name)).collect()));
     }
 }

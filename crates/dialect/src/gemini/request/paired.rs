@@ -1,6 +1,10 @@
 //! Calls of tools and their results, paired: here they go by place, elsewhere by id.
 
-use crate::canonical::{Message, Part, PartBody, Role};
+use crate::{
+    Dialect, Signature,
+    canonical::{Message, Part, PartBody, Role},
+    gemini::parts::thought,
+};
 
 /// Reasoning that came in pieces as one: whoever sealed it sealed the whole.
 pub(super) fn joined(parts: Vec<Part>) -> Vec<Part> {
@@ -14,9 +18,39 @@ pub(super) fn joined(parts: Vec<Part>) -> Vec<Part> {
             seal.clone_from(signature);
             continue;
         }
-        joined.push(part);
+        if let Some(seal) = foreign_seal(&part) {
+            unseal(&mut joined, seal);
+        }
+        let signature = part.signature.filter(|seal| seal.by == Dialect::Gemini);
+        joined.push(Part { signature, ..part });
     }
     joined
+}
+
+/// The seal of another dialect on a call of a tool: that of the reasoning before it.
+fn foreign_seal(part: &Part) -> Option<Signature> {
+    let is_call = matches!(part.body, PartBody::ToolCall { .. });
+    part.signature.clone().filter(|seal| is_call && seal.by != Dialect::Gemini)
+}
+
+/// Gives a seal back to the reasoning that it was taken from.
+fn unseal(parts: &mut Vec<Part>, seal: Signature) {
+    let reasoning = thought(String::new(), Some(seal));
+    let brings = |part: &Part| match (&part.body, &reasoning) {
+        (PartBody::Thinking { signature: own, .. }, PartBody::Thinking { signature, .. }) => own == signature,
+        (own, reasoning) => own == reasoning,
+    };
+    if parts.iter().any(brings) {
+        return;
+    }
+    if let PartBody::Thinking { signature: own, .. } = &reasoning
+        && let Some(PartBody::Thinking { signature: signature @ None, .. }) =
+            parts.last_mut().map(|part| &mut part.body)
+    {
+        signature.clone_from(own);
+        return;
+    }
+    parts.push(reasoning.into());
 }
 
 /// Gives every call without an id one by its place in the conversation, and every result without one that of the first open

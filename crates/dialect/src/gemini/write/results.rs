@@ -20,25 +20,25 @@ pub(super) fn names(request: &Request) -> Vec<(&str, &str)> {
 /// Puts the results of each round into the order of their calls, and refuses a round that is not whole.
 pub(super) fn order(messages: &mut [Message]) -> Result<(), Fault> {
     let mut calls: Vec<String> = Vec::new();
-    for (index, message) in messages.iter_mut().enumerate() {
+    for message in messages {
         match message.role {
             Role::Assistant => calls.extend(message.parts.iter().filter_map(|part| match &part.body {
                 PartBody::ToolCall { id, .. } => Some(id.clone()),
                 _ => None,
             })),
-            Role::User => order_turn(message, &mut calls, index)?,
+            Role::User => order_turn(message, &mut calls)?,
             Role::System | Role::Developer => {}
         }
     }
     Ok(())
 }
 
-fn order_turn(message: &mut Message, calls: &mut Vec<String>, index: usize) -> Result<(), Fault> {
+fn order_turn(message: &mut Message, calls: &mut Vec<String>) -> Result<(), Fault> {
     let answered: Vec<&str> = message.parts.iter().filter_map(result_id).collect();
     if answered.is_empty() && calls.is_empty() {
         return Ok(());
     }
-    let refuse = |why: String| Err(Fault::no_word(Dialect::Gemini, &format!("messages[{index}]"), &why));
+    let refuse = |why: String| Err(Fault::no_word(Dialect::Gemini, "messages", &why));
     if let Some(id) = answered.iter().find(|id| !calls.iter().any(|call| call == *id)) {
         return refuse(format!("no call before it has the id `{id}` of the result"));
     }
