@@ -371,7 +371,9 @@ fn write_reasoning(array: &mut ArrayWriter<'_>, seal: Option<&Signature>, part: 
             w.string("id", id);
         }
         w.array("summary", |array| {
-            if let PartBody::Thinking { text, .. } = &part.body {
+            if let PartBody::Thinking { text, .. } = &part.body
+                && !text.is_empty()
+            {
                 array.object(|w| {
                     w.string("type", "summary_text");
                     w.string("text", text);
