@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use dialect::{Call, Operation};
+use dialect::{Call, Dialect, Operation};
 use memchr::memmem;
 use parking_lot::Mutex;
 
@@ -125,6 +125,12 @@ impl Affinity {
             None if self.is_empty() || call.operation != Operation::Chat => None,
             None => self.holder_of_mentioned(&call.body),
         }
+    }
+
+    /// The table, where an answer may say what its provider holds now: of all answers to models only responses can be asked for again.
+    pub fn for_answers_to(&self, call: &Call) -> Option<Self> {
+        let tells = call.dialect == Dialect::Responses || call.operation == Operation::Native;
+        tells.then(|| self.clone())
     }
 
     fn is_empty(&self) -> bool {

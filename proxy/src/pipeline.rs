@@ -67,7 +67,7 @@ impl Room {
         match self.serve(arrived, &mut exchange).await {
             Ok(Served::Call { admitted, answer, inbound, affinity, cache }) => {
                 let common = Common::of(dialect, &mut exchange);
-                let answered = settle::attach(admitted, answer, &inbound, &affinity, exchange);
+                let answered = settle::attach(admitted, answer, &inbound, affinity, exchange);
                 frontend::render_answer(common, dialect, cache.as_str(), answered)
             }
             Ok(Served::Models(list)) => {
@@ -149,7 +149,7 @@ enum Served {
         admitted: Admitted,
         answer: Answer,
         inbound: guard::Inspected,
-        affinity: Affinity,
+        affinity: Option<Affinity>,
         cache: cache::Lookup,
     },
     Models(Bytes),
@@ -169,7 +169,8 @@ async fn walk(
     let plan = routing::plan(runtime, &admitted, inbound.inbound(), exchange)?;
     let answer = upstream::dispatch(&runtime.upstreams, &plan, inbound.inbound(), exchange).await?;
     let answer = guard::inspect_answer(answer);
-    Ok(Served::Call { admitted, answer, inbound, affinity: runtime.affinity.clone(), cache })
+    let affinity = runtime.affinity.for_answers_to(&inbound.inbound().call);
+    Ok(Served::Call { admitted, answer, inbound, affinity, cache })
 }
 
 fn entry(name: &str) -> ModelEntry {

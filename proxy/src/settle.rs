@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use dialect::{Dialect, Operation, StopReason, Summary, Usage};
+use dialect::{Operation, StopReason, Summary, Usage};
 use http::{HeaderMap, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 use policy::{NanoUsd, Prices, TokenCounts};
@@ -108,9 +108,8 @@ struct Account {
     prices: Option<Prices>,
     input_chars: u64,
     operation: Operation,
-    /// Whether the provider holds the answer.
-    holds: bool,
-    affinity: Affinity,
+    /// Where to write down what the provider holds now, if the answer may say so.
+    affinity: Option<Affinity>,
 }
 
 /// Binds the answer to its account. A whole answer is settled at once.
@@ -118,7 +117,7 @@ pub fn attach(
     admitted: Admitted,
     answer: Answer,
     inbound: &Inspected,
-    affinity: &Affinity,
+    affinity: Option<Affinity>,
     mut exchange: Exchange,
 ) -> Answered {
     let Answer { target: served, headers, body, dropped, defaulted } = answer;
@@ -135,8 +134,7 @@ pub fn attach(
         prices,
         input_chars: call.envelope.input_chars,
         operation: call.operation,
-        holds: call.dialect == Dialect::Responses,
-        affinity: affinity.clone(),
+        affinity,
     };
     let mut status = StatusCode::OK;
     let (cost, body) = match body {
@@ -172,12 +170,10 @@ impl Account {
 
     /// Counts what was really used. The exchange comes back without an ending.
     fn settle(self, summary: Summary) -> (Exchange, Option<NanoUsd>) {
-        // Of all answers only responses can be asked for again.
-        let holder = self.holds.then(|| self.holder());
-        let Self { admitted, mut exchange, prices, input_chars, operation, affinity, .. } = self;
-        if let Some((id, holder)) = summary.object_id.as_ref().zip(holder) {
-            affinity.learn(id, &holder);
+        if let (Some(affinity), Some(id)) = (&self.affinity, &summary.object_id) {
+            affinity.learn(id, &self.holder());
         }
+        let Self { admitted, mut exchange, prices, input_chars, operation, .. } = self;
         let (usage, estimated) = match operation {
             // Counting uses nothing.
             Operation::CountTokens => (Usage::default(), false),
@@ -318,9 +314,9 @@ impl Streaming {
         }
         if let Some(account) = self.account.take() {
             if let Source::Raw(raw) = &self.source
-                && let Some(told) = raw.told()
+                && let (Some(told), Some(affinity)) = (raw.told(), &account.affinity)
             {
-                account.affinity.learn_all(told, &account.holder());
+                affinity.learn_all(told, &account.holder());
             }
             let (mut exchange, _cost) = account.settle(self.source.ending().summary);
             exchange.note(|record| record.code = code);

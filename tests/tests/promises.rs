@@ -17,8 +17,10 @@ mod promises {
     mod etcd;
     mod first_steps;
     mod outage;
+    mod passages;
     mod providers;
     mod recordings;
     mod records;
     mod sdk;
+    mod surfaces;
 }
