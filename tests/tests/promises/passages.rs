@@ -54,12 +54,11 @@ async fn a_native_call_passes_with_our_credential_and_is_metered_recorded_and_pr
     let answer = send(&world, Method::POST, "/providers/two/chat/completions", &key, &call).await.expect(200);
     assert_eq!(answer.json()["object"], "chat.completion");
     let record = world.explained(answer.header("x-frontdoor-request-id")).await;
-    assert_eq!((&record["operation"], &record["provider"]), (&json!("native"), &json!("two")), "{record}");
-    assert_eq!(
-        (&record["upstream_model"], &record["model"]),
-        (&json!("sim-gpt"), &json!("providers/two")),
-        "{record}"
-    );
+    let served = &record["served"];
+    assert_eq!((&record["operation"], &record["estimated"]), (&json!("native"), &json!(false)), "{record}");
+    assert_eq!((&served["provider"], &served["model"]), (&json!("two"), &json!("providers/two")), "{record}");
+    assert_eq!((&served["upstream_model"], &record["asked_model"]), (&json!("sim-gpt"), &json!("sim-gpt")));
+    assert!(record["cost_nano_usd"].as_u64().unwrap() > 0, "the price of the Model with this target: {record}");
 
     let refused = format!("Bearer {}", world.key("narrow").await);
     let refused = [("authorization", refused.as_str())];
