@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use crate::{
-    Call, Dialect, Fault, MaxTokensField, Operation, Outbound, Platform, Request, TargetShape, anthropic,
-    bedrock, cohere, count, embeddings,
+    Call, Dialect, Fault, MaxTokensField, Operation, Outbound, Platform, Request, TargetShape, ToolChoice,
+    anthropic, bedrock, cohere, count, embeddings,
     envelope::Places,
     gemini, hosted,
     losses::{Losses, unseal_ids},
@@ -82,7 +82,7 @@ pub fn encode_request(mut request: Request, target: &TargetShape<'_>) -> Result<
     if request.origin != target.dialect {
         responses::allowed::narrow(&mut request);
     }
-    if target.dialect != Dialect::Responses {
+    if target.dialect != Dialect::Responses && !think_usually(&mut request, target) {
         // Elsewhere reasoning is shown unasked, so that nothing is left to say.
         request.reasoning.take_if(|reasoning| reasoning.is_free());
     }
@@ -97,6 +97,25 @@ pub fn encode_request(mut request: Request, target: &TargetShape<'_>) -> Result<
         Dialect::Cohere => cohere::write::write(request, target, &mut losses)?,
     };
     finish(Outbound { body: body.into(), dropped: losses.dropped, defaulted: losses.defaulted }, target)
+}
+
+/// Gemini thinks unasked, and its callers only ask to see it. Claude does not think unasked: it is asked to think as usual,
+/// unless something else in the call excludes that.
+fn think_usually(request: &mut Request, target: &TargetShape<'_>) -> bool {
+    let is_claude = target.dialect == Dialect::Anthropic
+        || target.dialect == Dialect::Bedrock && target.model.contains("claude");
+    let excludes = request.temperature.is_some_and(|temperature| temperature != 1.0)
+        || request.top_p.is_some_and(|top_p| top_p < 0.95)
+        || request.top_k.is_some()
+        || matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)));
+    let may = request.origin == Dialect::Gemini && is_claude && target.reasoning != Some(false) && !excludes;
+    match request.reasoning.as_mut().filter(|reasoning| may && reasoning.is_free() && reasoning.shown) {
+        Some(reasoning) => {
+            reasoning.effort = Some("medium".to_owned());
+            true
+        }
+        None => false,
+    }
 }
 
 /// What is put in place of a span; an empty span is an insertion.

@@ -197,3 +197,24 @@ fn an_empty_text_with_a_seal_is_kept() {
     };
     assert_eq!((text.as_str(), request.messages[0].role), ("", Role::Assistant));
 }
+
+#[test]
+fn a_caller_that_wants_to_see_thoughts_has_claude_think_unless_the_call_excludes_it() {
+    let thinks = |config: Value, dialect: Dialect| {
+        let body =
+            json!({"contents": [{"role": "user", "parts": [{"text": "q"}]}], "generationConfig": config});
+        let asked =
+            Asked { model: Some("m".to_owned()), ..Asked::from((Dialect::Gemini, crate::Operation::Chat)) };
+        let call = Call::decode(asked, Bytes::from(body.to_string())).unwrap();
+        let target = crate::TargetShape::new(dialect, "claude-sonnet-4-5");
+        let sent: Value = serde_json::from_slice(&crate::encode_call(&call, &target).unwrap().body).unwrap();
+        !sent["thinking"].is_null() || sent.get("reasoning_effort").is_some()
+    };
+    let shown = json!({"thinkingConfig": {"includeThoughts": true}, "maxOutputTokens": 9000});
+    assert!(thinks(shown.clone(), Dialect::Anthropic));
+    assert!(!thinks(shown.clone(), Dialect::OpenAi));
+    let mut cool = shown;
+    cool["temperature"] = json!(0.2);
+    assert!(!thinks(cool, Dialect::Anthropic));
+    assert!(!thinks(json!({"maxOutputTokens": 9000}), Dialect::Anthropic));
+}
