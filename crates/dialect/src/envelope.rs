@@ -68,6 +68,8 @@ pub(crate) struct Places {
     pub(crate) inner_models: Vec<Span>,
     /// One text to embed, not a batch of them.
     pub(crate) embeds_one: bool,
+    /// A Gemini call that counts has more than contents beside them.
+    pub(crate) counts_beside: bool,
 }
 
 /// The fields that are read; each has a bit, so that a second one is seen.

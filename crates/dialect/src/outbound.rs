@@ -40,7 +40,9 @@ pub fn encode_call(call: &Call, target: &TargetShape<'_>) -> Result<Outbound, Fa
         // Vertex AI has Gemini's questions without an object around the call.
         let is_vertex =
             target.dialect == Dialect::Gemini && matches!(target.platform, Platform::Vertex { .. });
-        if call.operation == Operation::CountTokens && (is_hosted || is_vertex) {
+        // The Gemini API takes nothing beside contents but inside one.
+        let is_beside = call.envelope.places.counts_beside;
+        if call.operation == Operation::CountTokens && (is_hosted || is_vertex || is_beside) {
             let body = count::wrap(&count::inner(call.dialect, &body)?, target)?;
             return Ok(Outbound { body, dropped: Vec::new(), defaulted: Vec::new() });
         }

@@ -43,6 +43,9 @@ impl Reader<'_> {
             return Err(Fault::invalid(format!("`{field}` is given twice")).at(*field));
         }
         self.seen |= 1 << bit;
+        let is_beside = matches!(*field, "systemInstruction" | "tools" | "toolConfig" | "generationConfig");
+        self.envelope.places.counts_beside |=
+            is_beside && self.operation == Operation::CountTokens && self.scanner.depth() == 1;
         match *field {
             "contents" | "systemInstruction" => self.text(),
             "content" => {

@@ -293,3 +293,33 @@ fn a_gemini_call_with_a_seal_of_another_dialect_does_not_pass_as_it_is() {
     assert_eq!(read(&sent)["contents"][1]["parts"], json!([{"text": "a"}]));
     assert_eq!(sent.dropped, ["contents[].parts[].thought"]);
 }
+
+#[test]
+fn a_count_has_the_form_that_each_cloud_wants() {
+    let count = |body: Value, shape: TargetShape<'_>| {
+        let asked = crate::Asked {
+            model: Some("m".to_owned()),
+            ..crate::Asked::from((Dialect::Gemini, Operation::CountTokens))
+        };
+        let call = Call::decode(asked, Bytes::from(body.to_string())).unwrap();
+        read(&encode_call(&call, &shape).unwrap())
+    };
+    let contents = json!([{"role": "user", "parts": [{"text": "q"}]}]);
+    let (direct, vertex) = (target("up"), TargetShape { platform: VERTEX, ..target("up") });
+    let plain = json!({"contents": contents});
+    assert_eq!(count(plain.clone(), direct), plain);
+    assert_eq!(count(plain.clone(), vertex), plain);
+    let beside = json!({"contents": contents, "systemInstruction": {"parts": [{"text": "s"}]}});
+    assert_eq!(count(beside.clone(), vertex), beside);
+    let mut inner = beside.clone();
+    inner["model"] = json!("models/up");
+    let wrapped = json!({"generateContentRequest": inner});
+    assert_eq!(count(beside.clone(), direct), wrapped);
+    assert_eq!(count(wrapped.clone(), direct), wrapped);
+    let unwrapped = count(wrapped, vertex);
+    assert_eq!(
+        (&unwrapped["contents"], &unwrapped["systemInstruction"]),
+        (&contents, &beside["systemInstruction"])
+    );
+    assert!(unwrapped.get("generateContentRequest").is_none() && unwrapped.get("model").is_none());
+}
