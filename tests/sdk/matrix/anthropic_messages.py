@@ -4,7 +4,7 @@ import json
 
 import anthropic
 from kit import (
-    BOTH_QUESTION, ECHO, GREETING, IMAGE, PARAMETERS, STOCK, SYSTEM, THOUGHT, WEATHER, WEATHER_QUESTION,
+    BOTH_QUESTION, DOCUMENT, ECHO, GREETING, IMAGE, IMAGE_URL, PARAMETERS, STOCK, SYSTEM, THOUGHT, WEATHER, WEATHER_QUESTION,
     Caller, among, calls_are, holds, raises, same,
 )  # fmt: skip
 
@@ -129,6 +129,27 @@ class Messages(Caller):
         image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": IMAGE}}
         same(said(self.ask([{"type": "text", "text": GREETING}, image])), ECHO, "text")
         to.simulator.saw(IMAGE)
+
+    def image_url(self, to):
+        image = {"type": "image", "source": {"type": "url", "url": IMAGE_URL}}
+        same(said(self.ask([{"type": "text", "text": GREETING}, image])), ECHO, "text")
+        to.simulator.saw(IMAGE_URL)
+
+    def document_input(self, to):
+        source = {"type": "base64", "media_type": "application/pdf", "data": DOCUMENT}
+        document = {"type": "document", "title": "a", "source": source}
+        same(said(self.ask([{"type": "text", "text": GREETING}, document])), ECHO, "text")
+        to.simulator.saw(DOCUMENT)
+
+    def cache_markers(self, to):
+        system = [{"type": "text", "text": SYSTEM, "cache_control": {"type": "ephemeral"}}]
+        asked = {"model": self.model, "max_tokens": 400, "messages": user(GREETING), "system": system}
+        raw = self.client.messages.with_raw_response.create(**asked)
+        same(said(raw.parse()), ECHO, "text")
+        body = json.dumps(to.simulator.last())
+        is_sent = "cache_control" in body or "cachePoint" in body
+        is_told = "cache_control" in raw.headers.get("x-frontdoor-dropped", "")
+        holds(is_sent or is_told, "the marker went without a word")
 
     def thinking(self, to):
         answer = self.ask(**THINKING)

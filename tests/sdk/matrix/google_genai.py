@@ -6,7 +6,7 @@ import json
 from google import genai
 from google.genai import errors, types
 from kit import (
-    BOTH_QUESTION, ECHO, GREETING, IMAGE, PARAMETERS, STOCK, SYSTEM, THOUGHT, WEATHER, WEATHER_QUESTION,
+    BOTH_QUESTION, DOCUMENT, ECHO, GREETING, IMAGE, PARAMETERS, STOCK, SYSTEM, THOUGHT, WEATHER, WEATHER_QUESTION,
     Caller, among, calls_are, holds, raises, same,
 )  # fmt: skip
 
@@ -145,6 +145,11 @@ class Generate(Caller):
         image = types.Part.from_bytes(data=base64.b64decode(IMAGE), mime_type="image/png")
         same(self.ask([GREETING, image]).text, ECHO, "text")
         to.simulator.saw(IMAGE)
+
+    def document_input(self, to):
+        document = types.Part.from_bytes(data=base64.b64decode(DOCUMENT), mime_type="application/pdf")
+        same(self.ask([GREETING, document]).text, ECHO, "text")
+        to.simulator.saw(DOCUMENT)
 
     def thinking(self, to):
         answer = self.ask(**THINKING)

@@ -38,6 +38,10 @@ IMAGE = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
 )
 
+# The smallest thing that calls itself one.
+DOCUMENT = "JVBERi0xLjQKJSVFT0YK"
+IMAGE_URL = "https://images.example.com/red.png"
+
 
 class Different(AssertionError):
     """What was seen is not what must be seen."""
@@ -231,6 +235,8 @@ def refused_field(error):
     """The field that the proxy named when it refused the call before sending it; None when this is no such refusal."""
     for one in chain(error):
         text = str(one) + str(getattr(one, "body", "")) + str(getattr(one, "response", ""))
+        if "counts no tokens" in text:
+            return "counting of tokens"
         if lacking := LACKING.search(text):
             return lacking.group(1)
         if "unsupported" in text or "cannot be sent" in text:

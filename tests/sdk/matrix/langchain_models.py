@@ -227,7 +227,8 @@ class Anthropic(Chat):
 
 class Google(Chat):
     name = f"langchain-google-genai {version('langchain-google-genai').split('.')[0]} (Python)"
-    thinks = {"thinking_budget": 1024, "include_thoughts": True, "max_tokens": 4000}
+    # Its own default is 0.7, and some providers take nothing but 1 while they think.
+    thinks = {"thinking_budget": 1024, "include_thoughts": True, "max_tokens": 4000, "temperature": 1.0}
     shows_thoughts = True
     length = ("finish_reason", "MAX_TOKENS")
 

@@ -4,7 +4,7 @@ import json
 
 import openai
 from kit import (
-    BOTH_QUESTION, ECHO, GREETING, IMAGE, PARAMETERS, STOCK, SYSTEM, THOUGHT, WEATHER, WEATHER_QUESTION,
+    BOTH_QUESTION, DOCUMENT, ECHO, GREETING, IMAGE, IMAGE_URL, PARAMETERS, STOCK, SYSTEM, THOUGHT, WEATHER, WEATHER_QUESTION,
     Caller, among, calls_are, holds, raises, same,
 )  # fmt: skip
 
@@ -127,6 +127,17 @@ class Chat(Caller):
         answer = self.ask([{"type": "text", "text": GREETING}, image])
         same(answer.choices[0].message.content, ECHO, "text")
         to.simulator.saw(IMAGE)
+
+    def image_url(self, to):
+        image = {"type": "image_url", "image_url": {"url": IMAGE_URL}}
+        same(self.ask([{"type": "text", "text": GREETING}, image]).choices[0].message.content, ECHO, "text")
+        to.simulator.saw(IMAGE_URL)
+
+    def document_input(self, to):
+        file = {"filename": "a.pdf", "file_data": "data:application/pdf;base64," + DOCUMENT}
+        content = [{"type": "text", "text": GREETING}, {"type": "file", "file": file}]
+        same(self.ask(content).choices[0].message.content, ECHO, "text")
+        to.simulator.saw(DOCUMENT)
 
     def thinking(self, to):
         answer = self.ask(model="gpt-5-mini", reasoning_effort="low", max_completion_tokens=4000)

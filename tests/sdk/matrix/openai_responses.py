@@ -4,7 +4,7 @@ import json
 
 import openai
 from kit import (
-    BOTH_QUESTION, ECHO, GREETING, IMAGE, PARAMETERS, STOCK, SYSTEM, THOUGHT, WEATHER, WEATHER_QUESTION,
+    BOTH_QUESTION, DOCUMENT, ECHO, GREETING, IMAGE, IMAGE_URL, PARAMETERS, STOCK, SYSTEM, THOUGHT, WEATHER, WEATHER_QUESTION,
     Caller, among, calls_are, holds, raises, same,
 )  # fmt: skip
 
@@ -129,6 +129,16 @@ class Responses(Caller):
         image = {"type": "input_image", "image_url": "data:image/png;base64," + IMAGE, "detail": "auto"}
         same(self.ask([{"type": "input_text", "text": GREETING}, image]).output_text, ECHO, "text")
         to.simulator.saw(IMAGE)
+
+    def image_url(self, to):
+        image = {"type": "input_image", "image_url": IMAGE_URL, "detail": "auto"}
+        same(self.ask([{"type": "input_text", "text": GREETING}, image]).output_text, ECHO, "text")
+        to.simulator.saw(IMAGE_URL)
+
+    def document_input(self, to):
+        file = {"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64," + DOCUMENT}
+        same(self.ask([{"type": "input_text", "text": GREETING}, file]).output_text, ECHO, "text")
+        to.simulator.saw(DOCUMENT)
 
     def thinking(self, to):
         answer = self.ask(**THINKING)

@@ -169,6 +169,7 @@ export function refusedField(error) {
     told.push([one.message, short4k(one.error), one.responseBody, short4k(one.body), one.param].join(' '));
   }
   const text = told.join(' ');
+  if (text.includes('counts no tokens')) return 'counting of tokens';
   const lacking = text.match(/the provider's dialect has no ([a-z ]+)/);
   if (lacking) return lacking[1];
   if (!text.includes('unsupported') && !text.includes('cannot be sent')) return null;

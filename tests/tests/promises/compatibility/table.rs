@@ -16,8 +16,12 @@ The application's calls are the same in every column: only the policy says who s
 - **yes**: what the library's own objects show is what it must be: text, tool names and arguments, stop reason, and tokens equal to the provider's bill.
 - **refused**: this provider has no word for it. The call is refused before it is sent, with the field named.
   With `on_unsupported: drop` in the policy the field is left out instead, and a header says so.
-- **no**: it does not work. The last section says why.
-- **–**: the library has no way to ask for it, or it goes to its own provider alone.
+- **no**: it does not work; the last section lists such cells.
+- **–**: the library has no way to ask for it, or the provider nothing to answer it with, such as embeddings.
+
+Libraries are as pinned in `tests/sdk`. Bedrock's own SDK speaks to the proxy's pass-through (`/providers/NAME`), so it has one column; it sends
+API keys over HTTPS alone, so that without TLS in front of the proxy the key goes into a header by an event hook, as in
+`tests/sdk/matrix/bedrock_runtime.py`.
 ";
 
 /// The whole document.
