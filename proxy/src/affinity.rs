@@ -4,16 +4,20 @@
 //! Learned from answers and forgotten when there is no room: a miss is no harm, because whoever may hold it is then asked in order.
 //! The table belongs to the process, not to a version of the policy. It must not know how objects are reached.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dialect::{Call, Dialect, Operation};
+use http::Method;
 use memchr::memmem;
 use parking_lot::Mutex;
+use serde::Deserialize;
 
-use crate::frontend::Passage;
+use crate::frontend::Inbound;
+use crate::frontend::passage::{Held, Passage};
 
 /// Ids are spread over this many locks.
 const SHARDS: usize = 16;
@@ -21,18 +25,6 @@ const SHARDS: usize = 16;
 const GENERATION: usize = 4_096;
 /// The longest id that is kept.
 const LONGEST_ID: usize = 200;
-/// How many ids are learned from one answer: lists can be long.
-const MOST_IDS: usize = 64;
-
-/// Fields of answers that name what the provider holds.
-const TOLD: [&[u8]; 6] = [
-    b"\"id\"",
-    b"\"name\"",
-    b"\"input_file_id\"",
-    b"\"output_file_id\"",
-    b"\"error_file_id\"",
-    b"\"responsesFile\"",
-];
 /// Fields of calls that name what a provider holds.
 const MENTIONED: [&[u8]; 7] = [
     b"\"previous_response_id\"",
@@ -49,8 +41,76 @@ const MENTIONED: [&[u8]; 7] = [
 pub struct Holder {
     /// The Provider resource.
     pub provider: Arc<str>,
-    /// The Consumer resource that it was made for.
-    pub consumer: Arc<str>,
+    /// The Consumer resource that it was made for, where it was seen being made.
+    pub consumer: Option<Arc<str>>,
+}
+
+/// What the answer to one call may teach, and the table to write it in.
+#[derive(Debug)]
+pub struct Lesson {
+    table: Affinity,
+    about: About,
+}
+
+#[derive(Debug)]
+enum About {
+    /// A response, which can be asked for again.
+    Response,
+    /// Something new.
+    Made,
+    /// What the call asks about: whoever answers holds it, whoever it is for.
+    Found(String),
+}
+
+/// What an answer says that was made. Only the outermost fields count: what stands further in the caller may have written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Told<'a> {
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    output_file_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    error_file_id: Option<Cow<'a, str>>,
+    /// Google's answer to an upload.
+    #[serde(borrow)]
+    file: Option<Inner<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Inner<'a> {
+    #[serde(borrow)]
+    name: Option<Cow<'a, str>>,
+}
+
+impl Lesson {
+    /// What is learned from an answer to a model's caller.
+    pub fn answered(&self, id: &str, provider: &str, consumer: &str) {
+        if matches!(self.about, About::Response) {
+            self.table.learn(id, &Holder { provider: provider.into(), consumer: Some(consumer.into()) });
+        }
+    }
+
+    /// What is learned from the beginning of an answer that passed through.
+    pub fn passed(&self, told: &[u8], provider: &str, consumer: &str) {
+        match &self.about {
+            About::Response => {}
+            About::Found(id) => self.table.learn(id, &Holder { provider: provider.into(), consumer: None }),
+            About::Made => {
+                // What is no such object, or too large for one, teaches nothing.
+                let told: Told<'_> = serde_json::from_slice(told).unwrap_or_default();
+                let holder = Holder { provider: provider.into(), consumer: Some(consumer.into()) };
+                let inner = told.file.and_then(|file| file.name);
+                let ids = [told.id, told.name, told.output_file_id, told.error_file_id, inner];
+                for id in ids.into_iter().flatten() {
+                    self.table.learn(&id, &holder);
+                }
+            }
+        }
+    }
 }
 
 /// The table. Clones share it.
@@ -73,8 +133,8 @@ struct Shard {
 }
 
 impl Affinity {
-    /// Learns who holds an id. Whoever held it before keeps it: an id in a list of another account is no news.
-    pub fn learn(&self, id: &str, holder: &Holder) {
+    /// Learns who holds an id. Whoever held it before keeps it.
+    fn learn(&self, id: &str, holder: &Holder) {
         if id.is_empty() || id.len() > LONGEST_ID {
             return;
         }
@@ -127,22 +187,21 @@ impl Affinity {
         }
     }
 
-    /// The table, where an answer may say what its provider holds now: of all answers to models only responses can be asked for again.
-    pub fn for_answers_to(&self, call: &Call) -> Option<Self> {
-        let tells = call.dialect == Dialect::Responses || call.operation == Operation::Native;
-        tells.then(|| self.clone())
+    /// What the answer to a call may teach: of all answers to models only responses can be asked for again, and lists teach nothing,
+    /// because what is in them may be anybody's.
+    pub fn lesson(&self, inbound: &Inbound) -> Option<Lesson> {
+        let about = match inbound.passage.as_ref().map(|passage| (passage, &passage.held)) {
+            None if inbound.call.dialect == Dialect::Responses => About::Response,
+            None | Some((_, None)) => return None,
+            Some((_, Some(Held { id: Some(id), .. }))) => About::Found(id.clone()),
+            Some((passage, Some(_))) if passage.method == Method::POST => About::Made,
+            Some(_) => return None,
+        };
+        Some(Lesson { table: self.clone(), about })
     }
 
     fn is_empty(&self) -> bool {
         !self.0.is_used.load(Ordering::Relaxed)
-    }
-
-    /// Learns from an answer about objects what its provider holds.
-    pub fn learn_all(&self, answer: &[u8], holder: &Holder) {
-        let ids = TOLD.into_iter().flat_map(|field| texts(answer, field));
-        for id in ids.take(MOST_IDS) {
-            self.learn(short(id), holder);
-        }
     }
 
     fn shard(&self, id: &str) -> Option<&Mutex<Shard>> {
@@ -183,23 +242,26 @@ mod tests {
     use super::*;
 
     fn holder(provider: &str) -> Holder {
-        Holder { provider: provider.into(), consumer: "bot".into() }
+        Holder { provider: provider.into(), consumer: Some("bot".into()) }
+    }
+
+    fn lesson(table: &Affinity, about: About) -> Lesson {
+        Lesson { table: table.clone(), about }
     }
 
     #[test]
-    fn an_answer_tells_what_its_provider_holds_and_a_call_that_mentions_it_finds_it() {
+    fn what_was_made_is_found_by_a_call_that_mentions_it() {
         let affinity = Affinity::default();
-        let batch =
-            br#"{"id": "batch_1","input_file_id":"file-1","output_file_id":null,"metadata":{"name":"x"}}"#;
-        affinity.learn_all(batch, &holder("one"));
-        affinity.learn_all(
-            br#"{"file":{"name":"files/abc","uri":"https://x/v1beta/files/abc"}}"#,
-            &holder("two"),
-        );
+        let batch = br#"{"id": "batch_1","input_file_id":"file-0","output_file_id":"file-1","metadata":{"id":"file-x"}}"#;
+        lesson(&affinity, About::Made).passed(batch, "one", "bot");
+        let upload = br#"{"file":{"name":"files/abc","uri":"https://x/v1beta/files/abc"}}"#;
+        lesson(&affinity, About::Made).passed(upload, "two", "bot");
         for (body, expected) in [
             (r#"{"input":[{"file_id":"file-1"}]}"#, Some("one")),
             (r#"{"contents":[{"fileData":{"fileUri":"https://x/v1beta/files/abc"}}]}"#, Some("two")),
             (r#"{"input":[{"text":"\"file_id\":\"file-1\""}]}"#, None),
+            (r#"{"input":[{"file_id":"file-0"}]}"#, None),
+            (r#"{"input":[{"file_id":"file-x"}]}"#, None),
             (r#"{"conversation":{"id":"conv_1"}}"#, None),
         ] {
             let found = affinity.holder_of_mentioned(body.as_bytes());
@@ -208,6 +270,15 @@ mod tests {
         affinity.learn("conv_1", &holder("three"));
         let found = affinity.holder_of_mentioned(br#"{"conversation":{"id":"conv_1"}}"#).unwrap();
         assert_eq!(&*found.provider, "three");
+    }
+
+    #[test]
+    fn whoever_merely_asks_for_something_does_not_make_it_theirs() {
+        let affinity = Affinity::default();
+        lesson(&affinity, About::Found("file-1".to_owned())).passed(b"{}", "one", "curious");
+        assert_eq!(affinity.holder("file-1").unwrap().consumer, None);
+        lesson(&affinity, About::Found("file-1".to_owned())).answered("resp_1", "one", "curious");
+        assert_eq!(affinity.holder("resp_1"), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use http::{HeaderMap, Request, Response};
 use hyper::body::Body;
 use lifecycle::Clock;
 
-use crate::affinity::Affinity;
+use crate::affinity::Lesson;
 use crate::exchange::{Exchange, RecordSink, Trace};
 use crate::failure::{Failure, Origin, Source};
 use crate::frontend::{self, Common, Inbound, ResponseBody, Surface};
@@ -65,9 +65,9 @@ impl Room {
         let query_key = surface.key_in(query);
         let arrived = Arrived { surface, headers: head.headers, query_key, body };
         match self.serve(arrived, &mut exchange).await {
-            Ok(Served::Call { admitted, answer, inbound, affinity, cache }) => {
+            Ok(Served::Call { admitted, answer, inbound, lesson, cache }) => {
                 let common = Common::of(dialect, &mut exchange);
-                let answered = settle::attach(admitted, answer, &inbound, affinity, exchange);
+                let answered = settle::attach(admitted, answer, &inbound, lesson, exchange);
                 frontend::render_answer(common, dialect, cache.as_str(), answered)
             }
             Ok(Served::Models(list)) => {
@@ -149,7 +149,7 @@ enum Served {
         admitted: Admitted,
         answer: Answer,
         inbound: guard::Inspected,
-        affinity: Option<Affinity>,
+        lesson: Option<Lesson>,
         cache: cache::Lookup,
     },
     Models(Bytes),
@@ -169,8 +169,8 @@ async fn walk(
     let plan = routing::plan(runtime, &admitted, inbound.inbound(), exchange)?;
     let answer = upstream::dispatch(&runtime.upstreams, &plan, inbound.inbound(), exchange).await?;
     let answer = guard::inspect_answer(answer);
-    let affinity = runtime.affinity.for_answers_to(&inbound.inbound().call);
-    Ok(Served::Call { admitted, answer, inbound, affinity, cache })
+    let lesson = runtime.affinity.lesson(inbound.inbound());
+    Ok(Served::Call { admitted, answer, inbound, lesson, cache })
 }
 
 fn entry(name: &str) -> ModelEntry {

@@ -13,7 +13,7 @@ use http::{HeaderMap, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 use policy::{NanoUsd, Prices, TokenCounts};
 
-use crate::affinity::{Affinity, Holder};
+use crate::affinity::Lesson;
 use crate::exchange::Exchange;
 use crate::failure::{Failure, code};
 use crate::guard::Inspected;
@@ -108,8 +108,8 @@ struct Account {
     prices: Option<Prices>,
     input_chars: u64,
     operation: Operation,
-    /// Where to write down what the provider holds now, if the answer may say so.
-    affinity: Option<Affinity>,
+    /// What the answer may teach of who holds what.
+    lesson: Option<Lesson>,
 }
 
 /// Binds the answer to its account. A whole answer is settled at once.
@@ -117,7 +117,7 @@ pub fn attach(
     admitted: Admitted,
     answer: Answer,
     inbound: &Inspected,
-    affinity: Option<Affinity>,
+    lesson: Option<Lesson>,
     mut exchange: Exchange,
 ) -> Answered {
     let Answer { target: served, headers, body, dropped, defaulted } = answer;
@@ -134,7 +134,7 @@ pub fn attach(
         prices,
         input_chars: call.envelope.input_chars,
         operation: call.operation,
-        affinity,
+        lesson,
     };
     let mut status = StatusCode::OK;
     let (cost, body) = match body {
@@ -161,17 +161,18 @@ pub fn attach(
 }
 
 impl Account {
-    /// Who holds what the answer made.
-    fn holder(&self) -> Holder {
-        let provider = self.exchange.record().map_or("", |record| record.provider.as_str());
-        let consumer = self.admitted.caller().key().consumer.name.as_str();
-        Holder { provider: provider.into(), consumer: consumer.into() }
+    fn provider(&self) -> &str {
+        self.exchange.record().map_or("", |record| record.provider.as_str())
+    }
+
+    fn consumer(&self) -> &str {
+        self.admitted.caller().key().consumer.name.as_str()
     }
 
     /// Counts what was really used. The exchange comes back without an ending.
     fn settle(self, summary: Summary) -> (Exchange, Option<NanoUsd>) {
-        if let (Some(affinity), Some(id)) = (&self.affinity, &summary.object_id) {
-            affinity.learn(id, &self.holder());
+        if let (Some(lesson), Some(id)) = (&self.lesson, &summary.object_id) {
+            lesson.answered(id, self.provider(), self.consumer());
         }
         let Self { admitted, mut exchange, prices, input_chars, operation, .. } = self;
         let (usage, estimated) = match operation {
@@ -314,9 +315,9 @@ impl Streaming {
         }
         if let Some(account) = self.account.take() {
             if let Source::Raw(raw) = &self.source
-                && let (Some(told), Some(affinity)) = (raw.told(), &account.affinity)
+                && let (Some(told), Some(lesson)) = (raw.told(), &account.lesson)
             {
-                affinity.learn_all(told, &account.holder());
+                lesson.passed(told, account.provider(), account.consumer());
             }
             let (mut exchange, _cost) = account.settle(self.source.ending().summary);
             exchange.note(|record| record.code = code);

@@ -292,8 +292,13 @@ impl<'a> Dispatch<'a> {
         match &result {
             Ok(success) => {
                 recording.end(success.status, "ok", Cow::Borrowed(""));
-                ready.health.latency.record(now.saturating_duration_since(began), now);
-                pass.succeeded(now);
+                // A native caller gets the provider's failures as they are, and they are failures all the same.
+                if success.status >= 500 {
+                    pass.failed(now);
+                } else {
+                    ready.health.latency.record(now.saturating_duration_since(began), now);
+                    pass.succeeded(now);
+                }
             }
             Err(trouble) => {
                 recording.end(trouble.status, trouble.outcome, trouble.detail());

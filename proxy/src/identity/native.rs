@@ -24,6 +24,12 @@ pub fn permit_passage(
     upstream_model: &str,
 ) -> Result<Permitted, Failure> {
     let question = Question { policy, caller: &caller, passage };
+    if let (Some(holder), Some(Held { id: Some(id), .. })) = (holder, &passage.held)
+        && holder.consumer.as_ref().is_some_and(|consumer| **consumer != *caller.key.consumer.name.as_str())
+    {
+        // The same answer as for one that does not exist: the refusal must not tell.
+        return Err(unknown_object(id));
+    }
     let providers = match (&passage.provider, &passage.held) {
         (Some(name), held) => vec![question.named(name, held.as_ref())?],
         (None, Some(held)) => question.holders(held, holder)?,
@@ -89,15 +95,9 @@ impl Question<'_> {
                 && (self.policy.permits_provider(&self.caller.key, &provider.name)
                     || self.made_there(held, provider))
         };
-        if let Some(holder) = holder {
-            if let (Some(id), true) = (&held.id, *holder.consumer != *self.caller.key.consumer.name.as_str())
-            {
-                // The same answer as for one that does not exist: the refusal must not tell.
-                return Err(unknown_object(id));
-            }
-            if let Some(provider) = self.policy.provider(&holder.provider).filter(may_be) {
-                return Ok(vec![Arc::clone(provider)]);
-            }
+        let known = holder.and_then(|holder| self.policy.provider(&holder.provider)).filter(may_be);
+        if let Some(provider) = known {
+            return Ok(vec![Arc::clone(provider)]);
         }
         let all: Vec<Arc<Provider>> = self.policy.providers().filter(may_be).map(Arc::clone).collect();
         match (all.as_slice(), &held.id) {

@@ -13,7 +13,7 @@ use crate::failure::code;
 /// The conventions' word for one of our operations.
 pub(super) fn operation_name(operation: &'static str) -> &'static str {
     match operation {
-        "messages" => "chat",
+        "messages" | "responses" | "converse" => "chat",
         other => other,
     }
 }

@@ -37,11 +37,22 @@ const KEPT: [HeaderName; 18] = [
     VIA,
 ];
 /// The same, by names that have no constant.
-const KEPT_TOO: [&str; 6] =
-    ["keep-alive", "proxy-connection", "x-api-key", "x-goog-api-key", "api-key", "x-real-ip"];
+const KEPT_TOO: [&str; 10] = [
+    "alt-svc",
+    "api-key",
+    "keep-alive",
+    "proxy-connection",
+    "strict-transport-security",
+    "x-api-key",
+    "x-goog-api-key",
+    // Who pays is not for the caller to say.
+    "x-goog-user-project",
+    "x-amz-content-sha256",
+    "x-amz-date",
+];
 /// Families of which nothing goes through.
 const KEPT_FAMILIES: [&str; 6] =
-    ["x-frontdoor-", "x-forwarded-", "x-ratelimit-", "anthropic-ratelimit-", "x-amz-security", "proxy-"];
+    ["x-frontdoor-", "x-forwarded-", "x-real-", "x-ratelimit-", "anthropic-ratelimit-", "x-amz-security-"];
 
 impl Upstream {
     /// Where a passage leads at this provider.

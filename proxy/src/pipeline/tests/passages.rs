@@ -185,10 +185,20 @@ async fn a_file_is_asked_for_where_it_was_made_and_so_is_what_mentions_it() {
     drop(text(world.send(Method::POST, "/v1/batches/batch_1/cancel", &[KEY], "").await).await);
     assert_eq!(world.line().0, "POST /other/v1/batches/batch_1/cancel");
 
-    // What belongs to another consumer is not there for this one.
-    let foreign = [("authorization", "Bearer fd_one")];
-    let response = world.send(Method::GET, "/v1/files/file-1", &foreign, "").await;
-    assert_eq!(world.json(response).await["error"]["code"], code::UNKNOWN_OBJECT);
+    // What belongs to another consumer is not there for this one, whichever provider it names.
+    let chosen = ("x-frontdoor-provider", "other");
+    for foreign in
+        [vec![("authorization", "Bearer fd_one")], vec![("authorization", "Bearer fd_one"), chosen]]
+    {
+        let response = world.send(Method::GET, "/v1/files/file-1", &foreign, "").await;
+        assert_eq!(world.json(response).await["error"]["code"], code::UNKNOWN_OBJECT);
+    }
+
+    // A list makes nobody the owner of what is in it.
+    world.script(Script::Answer(200, json!({"data": [{"id": "file-7"}], "id": "file-8"})));
+    drop(text(world.send(Method::GET, "/v1/files", &[KEY, chosen], "").await).await);
+    let runtime = world.door.0.current.load().unwrap();
+    assert_eq!((runtime.affinity.holder("file-7"), runtime.affinity.holder("file-8")), (None, None));
 }
 
 #[tokio::test]
