@@ -198,6 +198,18 @@ pub(crate) fn is_string(value: &RawValue) -> bool {
     value.get().starts_with('"')
 }
 
+/// What a model wrote as arguments, as the object that must stand there. Text that is none is shown to the tool's own check
+/// instead of failing the answer.
+pub(crate) fn as_object(arguments: &str) -> String {
+    if arguments.trim().is_empty() {
+        return "{}".to_owned();
+    }
+    match serde_json::from_str::<Object<'_>>(arguments) {
+        Ok(_) => arguments.to_owned(),
+        Err(_) => serde_json::json!({ "invalid_arguments": arguments }).to_string(),
+    }
+}
+
 /// Writes one object into fresh bytes.
 pub(crate) fn object(write: impl FnOnce(&mut ObjectWriter<'_>)) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);

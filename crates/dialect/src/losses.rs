@@ -175,23 +175,24 @@ pub(crate) fn fit_options(request: &mut Request, takes: Takes, losses: &mut Loss
     Ok(())
 }
 
-/// The longest id of a tool call that every provider takes.
-const LONGEST_ID: usize = 64;
+/// The longest id of a tool call that most providers take.
+pub(crate) const LONGEST_ID: usize = 64;
 
-/// Makes an id of a tool call one that every provider takes: letters, digits, `_` and `-`. The same id becomes the same one in
-/// a call and in its result, and different ids stay different. A provider looks for nothing but such pairs.
-pub(crate) fn fit_id(id: &mut String) {
+/// Makes an id of a tool call one that every provider takes: so many letters, digits, `_` and `-` at most. The same id becomes
+/// the same one in a call and in its result, and different ids stay different. A provider looks for nothing but such pairs.
+pub(crate) fn fit_id(id: &mut String, longest: usize) {
     // A seal in the id is for the maker of the seal alone.
     if let (bare, Some(_)) = unseal_id(id) {
         *id = bare.to_owned();
     }
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    if (1..=LONGEST_ID).contains(&id.len()) && id.chars().all(is_plain) {
+    if (1..=longest).contains(&id.len()) && id.chars().all(is_plain) {
         return;
     }
     let mut hasher = DefaultHasher::new();
     id.hash(&mut hasher);
-    let start: String = id.chars().map(|c| if is_plain(c) { c } else { '_' }).take(LONGEST_ID - 17).collect();
+    let start: String =
+        id.chars().map(|c| if is_plain(c) { c } else { '_' }).take(longest.saturating_sub(17)).collect();
     *id = format!("{start}-{:016x}", hasher.finish());
 }
 

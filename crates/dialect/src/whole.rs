@@ -109,9 +109,10 @@ fn told(call: &Call, answer: &Answer) -> Result<Summary, Fault> {
         _ => 0,
     };
     let is_unknown = |part: &&Part| matches!(part.body, PartBody::Opaque { .. });
+    let calls_tools = first.parts.iter().any(|part| matches!(part.body, PartBody::ToolCall { .. }));
     Ok(Summary {
         usage: answer.usage,
-        stop: Some(first.stop),
+        stop: Some(first.stop.with_tools(calls_tools)),
         output_chars: parts.clone().map(|part| u64::try_from(length(part)).unwrap_or(u64::MAX)).sum(),
         upstream_model: Some(answer.model.clone()).filter(|model| !model.is_empty()),
         complete: true,
@@ -143,10 +144,11 @@ fn openai_summary(call: &Call, body: &[u8]) -> Result<Summary, Fault> {
     }
     Ok(Summary {
         usage: probe.usage,
-        stop: stop(Dialect::OpenAi, probe.finish.as_deref())?,
+        stop: stop(Dialect::OpenAi, probe.finish.as_deref())?.map(|stop| stop.with_tools(probe.calls_tools)),
         output_chars: probe.chars,
         upstream_model: probe.model.map(Cow::into_owned),
         complete: true,
+        service_tier: probe.tier.map(Cow::into_owned),
         object_id: object_id(call, probe.id.as_deref()),
         ..Summary::default()
     })
@@ -166,6 +168,7 @@ fn anthropic_summary(call: &Call, body: &[u8]) -> Result<Summary, Fault> {
         output_chars: probe.chars,
         upstream_model: probe.model.map(Cow::into_owned),
         complete: true,
+        service_tier: probe.tier.map(Cow::into_owned),
         object_id: object_id(call, probe.id.as_deref()),
         ..Summary::default()
     })

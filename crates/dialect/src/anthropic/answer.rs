@@ -5,7 +5,7 @@ use crate::{
     anthropic::{citation, parts, usage},
     canonical::{Extra, Part, PartBody},
     fault::broken,
-    json::{Object, object},
+    json::{Object, as_object, object},
     signature::seal_id,
 };
 
@@ -21,6 +21,7 @@ fn read(body: &[u8]) -> Result<Answer, Fault> {
         Some(word) => StopReason::decode(Dialect::Anthropic, word),
         None => (StopReason::End, None),
     };
+    let report = message.take("usage");
     Ok(Answer {
         id: message.take_string("id")?.unwrap_or_default(),
         model: message.take_string("model")?.unwrap_or_default(),
@@ -32,16 +33,10 @@ fn read(body: &[u8]) -> Result<Answer, Fault> {
             stop_sequence: message.take_string("stop_sequence")?,
             logprobs: None,
         }],
-        service_tier: message.peek_as::<Report>("usage").and_then(|report| report.service_tier),
-        usage: message.take("usage").and_then(|report| usage::correct(None, report.get().as_bytes())),
+        service_tier: report.and_then(|report| usage::tier(report.get().as_bytes())),
+        usage: report.and_then(|report| usage::correct(None, report.get().as_bytes())),
         extra: Extra::new(),
     })
-}
-
-/// The price-bearing word inside `usage`.
-#[derive(serde::Deserialize)]
-struct Report {
-    service_tier: Option<String>,
 }
 
 /// The blocks of an answer with what they rest on.
@@ -108,14 +103,4 @@ fn shown(part: &Part) -> Option<Part> {
     };
     let citations = part.citations.iter().filter(|citation| citation::is_known(citation)).cloned();
     Some(Part { citations: citations.collect(), ..body.into() })
-}
-
-fn as_object(arguments: &str) -> String {
-    if arguments.trim().is_empty() {
-        return "{}".to_owned();
-    }
-    match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(arguments) {
-        Ok(_) => arguments.to_owned(),
-        Err(_) => serde_json::json!({ "invalid_arguments": arguments }).to_string(),
-    }
 }

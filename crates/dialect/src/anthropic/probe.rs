@@ -21,6 +21,8 @@ pub(crate) struct Probe<'a> {
     pub(crate) usage: Option<Usage>,
     pub(crate) model: Option<Cow<'a, str>>,
     pub(crate) id: Option<Cow<'a, str>>,
+    /// The tier that serves it.
+    pub(crate) tier: Option<Cow<'a, str>>,
     /// The length of what was written.
     pub(crate) chars: u64,
 }
@@ -101,7 +103,9 @@ impl<'a> Reader<'a> {
             b"stop_reason" => self.probe.stop = self.word()?,
             b"usage" => {
                 let span = self.scanner.skip()?;
-                self.probe.usage = usage::correct(self.probe.usage, self.scanner.bytes(span));
+                let report = self.scanner.bytes(span);
+                self.probe.usage = usage::correct(self.probe.usage, report);
+                self.probe.tier = usage::tier(report).map(Cow::Owned);
             }
             b"content" => {
                 self.probe.has_content = true;

@@ -14,6 +14,7 @@ use crate::{
 /// Reads records, one after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
+    started: bool,
     usage: Option<Usage>,
     /// The block that is open: its index and what it holds.
     open: Option<(u64, Block)>,
@@ -92,7 +93,10 @@ impl Decoder {
         let Some(mut message) = record.take_object("message")? else {
             return Err(record.wrong("message", "an object"));
         };
-        self.correct(message.take("usage"));
+        self.correct(message.take("usage"), events);
+        if std::mem::replace(&mut self.started, true) {
+            return Ok(());
+        }
         events.push(Event::Start {
             id: message.take_string("id")?.unwrap_or_default(),
             model: message.take_string("model")?.unwrap_or_default(),
@@ -102,7 +106,20 @@ impl Decoder {
         Ok(())
     }
 
+    /// An answer whose start was not told has one all the same.
+    fn begin(&mut self, events: &mut Vec<Event>) {
+        if !std::mem::replace(&mut self.started, true) {
+            events.push(Event::Start {
+                id: String::new(),
+                model: String::new(),
+                created: None,
+                usage: self.usage,
+            });
+        }
+    }
+
     fn open(&mut self, mut record: Object<'_>, events: &mut Vec<Event>) -> Result<(), Fault> {
+        self.begin(events);
         self.close(events);
         let index = record.take_as("index", "a number")?.unwrap_or(0);
         let Some(mut block) = record.take_object("content_block")? else {
@@ -175,9 +192,10 @@ impl Decoder {
     }
 
     fn message_delta(&mut self, mut record: Object<'_>, events: &mut Vec<Event>) -> Result<(), Fault> {
+        self.begin(events);
         self.close(events);
         if let Some(report) = record.take("usage") {
-            self.correct(Some(report));
+            self.correct(Some(report), events);
             events.extend(self.usage.map(Event::Usage));
         }
         let Some(mut delta) = record.take_object("delta")? else { return Ok(()) };
@@ -203,9 +221,10 @@ impl Decoder {
         }
     }
 
-    fn correct(&mut self, report: Option<&RawValue>) {
+    fn correct(&mut self, report: Option<&RawValue>, events: &mut Vec<Event>) {
         if let Some(report) = report {
             self.usage = usage::correct(self.usage, report.get().as_bytes());
+            events.extend(usage::tier(report.get().as_bytes()).map(Event::ServiceTier));
         }
     }
 }

@@ -27,6 +27,17 @@ pub(crate) fn correct(known: Option<Usage>, json: &[u8]) -> Option<Usage> {
     Some(usage)
 }
 
+/// The tier that a `usage` object names; it bears on the price.
+pub(crate) fn tier(json: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Report {
+        service_tier: Option<String>,
+    }
+    // Most reports name none.
+    memchr::memmem::find(json, b"service_tier")?;
+    serde_json::from_slice::<Report>(json).ok()?.service_tier.filter(|tier| !tier.is_empty())
+}
+
 /// Writes the fields of a `usage` object.
 pub(crate) fn write(usage: &Usage, w: &mut ObjectWriter<'_>) {
     w.number("input_tokens", usage.input);

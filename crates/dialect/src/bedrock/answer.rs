@@ -8,7 +8,7 @@ use crate::{
     },
     canonical::{Part, PartBody},
     fault::broken,
-    json::{Object, object},
+    json::{Object, as_object, object},
 };
 
 /// Reads a body: the answer to this call. It tells neither an id nor a model.
@@ -102,6 +102,10 @@ fn shown(part: &Part) -> Option<Part> {
             PartBody::Thinking { text: text.clone(), signature }
         }
         PartBody::RedactedThinking { data } => PartBody::RedactedThinking { data: super::carried(data) },
+        PartBody::ToolCall { id, name, arguments } => {
+            let arguments = as_object(arguments);
+            PartBody::ToolCall { id: id.clone(), name: name.clone(), arguments }
+        }
         body => body.clone(),
     };
     Some(Part { citations: part.citations.clone(), ..Part::from(body) })

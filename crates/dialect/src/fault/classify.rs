@@ -349,6 +349,9 @@ fn retry_after(
     let number = |name: &str, unit: f64| civil::seconds(header(name)?.trim().parse::<f64>().ok()? * unit);
     let now = || civil::parse_http_date(&header("date")?);
     let at = |time: Option<u64>| Some(Duration::from_secs(time?.saturating_sub(now()?)));
+    // Cerebras counts in plain seconds.
+    let wait =
+        |text: &str| civil::parse_duration(text).or_else(|| civil::seconds(text.trim().parse::<f64>().ok()?));
     let asked = number("retry-after-ms", 0.001)
         .or_else(|| number("retry-after", 1.0))
         .or_else(|| at(civil::parse_http_date(header("retry-after")?.trim())));
@@ -356,19 +359,41 @@ fn retry_after(
         return asked;
     }
     let is_spent = |name: String| header(&name).is_some_and(|left| left.trim() == "0");
-    let resets =
-        ["requests", "tokens", "input-tokens", "output-tokens"].into_iter().filter_map(
-            |what| match dialect {
-                Dialect::OpenAi | Dialect::Responses if is_spent(format!("x-ratelimit-remaining-{what}")) => {
-                    civil::parse_duration(&header(&format!("x-ratelimit-reset-{what}"))?)
-                }
-                Dialect::Anthropic if is_spent(format!("anthropic-ratelimit-{what}-remaining")) => {
-                    at(civil::parse_rfc3339(header(&format!("anthropic-ratelimit-{what}-reset"))?.trim()))
-                }
-                _ => None,
-            },
-        );
+    if dialect == Dialect::OpenAi && is_spent("x-ratelimit-remaining".to_owned()) {
+        return reset(header("x-ratelimit-reset")?.trim().parse().ok()?, now);
+    }
+    let resets = DIMENSIONS.into_iter().filter_map(|what| match dialect {
+        Dialect::OpenAi | Dialect::Responses if is_spent(format!("x-ratelimit-remaining-{what}")) => {
+            wait(&header(&format!("x-ratelimit-reset-{what}"))?)
+        }
+        Dialect::Anthropic if is_spent(format!("anthropic-ratelimit-{what}-remaining")) => {
+            at(civil::parse_rfc3339(header(&format!("anthropic-ratelimit-{what}-reset"))?.trim()))
+        }
+        _ => None,
+    });
     resets.max()
+}
+
+/// What is limited, as the headers of OpenAI, Anthropic and Cerebras name it.
+const DIMENSIONS: [&str; 8] = [
+    "requests",
+    "tokens",
+    "input-tokens",
+    "output-tokens",
+    "requests-day",
+    "requests-minute",
+    "tokens-day",
+    "tokens-minute",
+];
+
+/// The wait until a reset that is told in seconds, or as an epoch in seconds or in milliseconds: its size tells which.
+fn reset(told: f64, now: impl Fn() -> Option<u64>) -> Option<Duration> {
+    const FIRST_EPOCH: f64 = 500_000_000.0;
+    let epoch = if told > FIRST_EPOCH * 1_000.0 { told / 1_000.0 } else { told };
+    if epoch < FIRST_EPOCH {
+        return civil::seconds(told);
+    }
+    Some(civil::seconds(epoch)?.saturating_sub(Duration::from_secs(now()?)))
 }
 
 /// A provider's message without anything that looks like a credential, and not too long.

@@ -13,7 +13,7 @@ use crate::{
         parts::{self, Style, list, read, take_object},
         stop, usage,
     },
-    json::{ArrayWriter, Object, ObjectWriter, object},
+    json::{ArrayWriter, Object, ObjectWriter, as_object, object},
 };
 
 /// Reads a body.
@@ -224,16 +224,6 @@ pub(crate) fn shown(part: &Part) -> Option<Part> {
             Some(Part { body, ..part.clone() })
         }
         _ => Some(part.clone()),
-    }
-}
-
-fn as_object(arguments: &str) -> String {
-    if arguments.trim().is_empty() {
-        return "{}".to_owned();
-    }
-    match serde_json::from_str::<Object<'_>>(arguments) {
-        Ok(_) => arguments.to_owned(),
-        Err(_) => serde_json::json!({ "invalid_arguments": arguments }).to_string(),
     }
 }
 

@@ -68,7 +68,7 @@ pub(crate) fn encode(answer: &Answer, created: u64) -> Vec<u8> {
         if let Some(usage) = &answer.usage {
             w.object("usage", |w| usage::write(usage, w));
         }
-        if let Some(tier) = &answer.service_tier {
+        if let Some(tier) = answer.service_tier.as_deref().and_then(usage::tier) {
             w.string("service_tier", tier);
         }
     })

@@ -19,7 +19,7 @@ pub(crate) struct Encoder {
     created: u64,
     wants_usage: bool,
     usage: Option<Usage>,
-    service_tier: Option<String>,
+    service_tier: Option<&'static str>,
     /// What is open in the choice that is written to, and in the others.
     open: Open,
     parked: BTreeMap<u32, Open>,
@@ -102,7 +102,7 @@ impl Encode for Encoder {
                 });
                 w.null("finish_reason");
             }),
-            Event::ServiceTier(tier) => self.service_tier = Some(tier),
+            Event::ServiceTier(tier) => self.service_tier = usage::tier(&tier),
             Event::Usage(usage) => self.usage = Some(usage),
             Event::Stop { reason, native, .. } => {
                 self.close(out);
@@ -201,7 +201,7 @@ impl Encoder {
         w.string("object", "chat.completion.chunk");
         w.number("created", self.created);
         w.string("model", &self.model);
-        if let Some(tier) = &self.service_tier {
+        if let Some(tier) = self.service_tier {
             w.string("service_tier", tier);
         }
     }

@@ -25,6 +25,8 @@ pub(crate) struct Probe<'a> {
     pub(crate) usage: Option<Usage>,
     pub(crate) model: Option<Cow<'a, str>>,
     pub(crate) id: Option<Cow<'a, str>>,
+    /// The tier that served it.
+    pub(crate) tier: Option<Cow<'a, str>>,
     /// The length of what was written.
     pub(crate) chars: u64,
 }
@@ -59,6 +61,7 @@ impl<'a> Reader<'a> {
                 }
                 b"model" => self.probe.model = self.word()?,
                 b"id" => self.probe.id = self.word()?,
+                b"service_tier" => self.probe.tier = self.word()?.filter(|tier| !tier.is_empty()),
                 _ => _ = self.scanner.skip()?,
             }
         }

@@ -32,6 +32,20 @@ pub(crate) fn decode(json: &[u8]) -> Option<Usage> {
     })
 }
 
+/// OpenAI's word for the tier that served an answer. Tiers that it has none for stay with whoever served it: some clients
+/// refuse other words.
+pub(crate) fn tier(told: &str) -> Option<&'static str> {
+    Some(match told.to_ascii_lowercase().as_str() {
+        "default" | "standard" => "default",
+        "auto" => "auto",
+        "flex" => "flex",
+        "scale" => "scale",
+        "priority" => "priority",
+        "fast" => "fast",
+        _ => return None,
+    })
+}
+
 /// Writes the fields of a `usage` object.
 pub(crate) fn write(usage: &Usage, w: &mut ObjectWriter<'_>) {
     w.number("prompt_tokens", usage.all_input());

@@ -13,6 +13,9 @@ use crate::{
     responses,
 };
 
+/// The longest id of a tool call: shorter here than elsewhere.
+const LONGEST_ID: usize = 40;
+
 /// The most stop sequences taken.
 const MOST_STOPS: usize = 4;
 
@@ -196,10 +199,10 @@ fn fit_message(message: &mut Message, place: &str, losses: &mut Losses) -> Resul
         }
         part.signature = None;
         if let PartBody::ToolCall { id, .. } = &mut part.body {
-            fit_id(id);
+            fit_id(id, LONGEST_ID);
         }
         if let PartBody::ToolResult { id, content, is_error } = &mut part.body {
-            fit_id(id);
+            fit_id(id, LONGEST_ID);
             if *is_error {
                 losses.drop(&format!("{place}.is_error"));
             }

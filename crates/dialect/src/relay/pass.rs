@@ -127,10 +127,12 @@ impl Pass {
         if probe.is_error {
             return Err(decode_in_band(data));
         }
+        self.calls_tools |= probe.calls_tools;
         self.stop(probe.finish.as_deref())?;
         self.ended = self.ended.saturating_add(probe.finished);
         // The answer is whole when each choice ended; not every server says `[DONE]`.
         self.summary.complete |= probe.finished > 0 && self.ended >= self.choices;
+        self.summary.service_tier = probe.tier.map(Cow::into_owned).or(self.summary.service_tier.take());
         let is_usage_alone = probe.choices == Some(0) && probe.usage.is_some();
         self.learn(probe.usage, (probe.id, probe.model), probe.chars);
         Ok(if is_usage_alone && self.swallows_usage { Verdict::Swallow } else { Verdict::Pass })
@@ -172,6 +174,7 @@ impl Pass {
         self.summary.complete |= probe.kind == "message_stop";
         self.summary.unknown = self.summary.unknown.saturating_add(u32::from(!probe.is_known()));
         let verdict = if is_nameless { named(&probe.kind, data) } else { Verdict::Pass };
+        self.summary.service_tier = probe.tier.map(Cow::into_owned).or(self.summary.service_tier.take());
         self.learn(probe.usage, (probe.id, probe.model), probe.chars);
         Ok(verdict)
     }
@@ -191,13 +194,13 @@ impl Pass {
         self.ended = self.ended.saturating_add(probe.finished);
         self.summary.complete |= probe.blocked.is_some() || self.ended >= self.choices;
         self.summary.service_tier = probe.tier.map(Cow::into_owned).or(self.summary.service_tier.take());
-        self.learn(probe.usage, (probe.model, None), probe.chars);
+        self.learn(probe.usage, (None, probe.model), probe.chars);
         Ok(Verdict::Pass)
     }
 
     fn stop(&mut self, word: Option<&str>) -> Result<(), Fault> {
         let Some(word) = word else { return Ok(()) };
-        self.stopped(StopReason::decode(self.dialect, word).0, word)
+        self.stopped(StopReason::decode(self.dialect, word).0.with_tools(self.calls_tools), word)
     }
 
     fn stopped(&mut self, reason: StopReason, word: &str) -> Result<(), Fault> {

@@ -5,6 +5,7 @@ use crate::{
     canonical::{Extra, Json, Part, PartBody},
     fault::broken,
     json::{Object, object},
+    openai,
     responses::{
         echo::{self, Echo},
         error,
@@ -118,7 +119,7 @@ pub(crate) fn encode(answer: &Answer, call: &Call) -> Result<Vec<u8>, Fault> {
         model: &answer.model,
         created: answer.created.unwrap_or(call.created),
         ending: echo::Ending::Done { stop, native, refuses },
-        service_tier: answer.service_tier.as_deref(),
+        service_tier: answer.service_tier.as_deref().and_then(openai::usage::tier),
         usage: Some(answer.usage.unwrap_or_default()),
     };
     Ok(object(|w| head.write(w, &items, &echo)))

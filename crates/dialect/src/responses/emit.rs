@@ -9,6 +9,7 @@ mod words;
 use crate::{
     Call, Event, Fault, StopReason, Usage,
     json::{ObjectWriter, object},
+    openai,
     relay::Encode,
     responses::{
         echo::{Echo, Ending, Head},
@@ -28,7 +29,7 @@ pub(crate) struct Encoder {
     model: String,
     created: u64,
     names: Names,
-    service_tier: Option<String>,
+    service_tier: Option<&'static str>,
     /// The number of the next event.
     sequence: u64,
     started: bool,
@@ -72,7 +73,7 @@ impl Encode for Encoder {
             Event::Choice(choice) => self.muted = choice > 0,
             Event::Start { id, model, created, usage } => self.start(id, model, (created, usage), out),
             Event::Usage(usage) => self.usage = Some(usage),
-            Event::ServiceTier(tier) => self.service_tier = Some(tier),
+            Event::ServiceTier(tier) => self.service_tier = openai::usage::tier(&tier),
             Event::Ping => out.extend_from_slice(b": ping\n\n"),
             Event::End => self.end(out),
             _ if self.muted => {}
@@ -159,7 +160,7 @@ impl Encoder {
             model: &self.model,
             created: self.created,
             ending,
-            service_tier: self.service_tier.as_deref(),
+            service_tier: self.service_tier,
             usage: is_over.then(|| self.usage.unwrap_or_default()),
         };
         let items: &[String] = if is_over { &self.items } else { &[] };

@@ -6,7 +6,7 @@ use crate::{
         Extra, Json, Message, OutputFormat, Part, PartBody, Reasoning, Request, Source, Tool, ToolBody,
         ToolChoice,
     },
-    losses::{Losses, Takes, fit_id, fit_options},
+    losses::{LONGEST_ID, Losses, Takes, fit_id, fit_options},
 };
 
 /// Fields that OpenAI chat and responses have in common, beside those of the canonical form.
@@ -162,9 +162,9 @@ fn fit_part(mut part: Part, place: &str, losses: &mut Losses) -> Result<Option<P
             losses.refuse(place, "an uploaded file is known only to the provider that has it")?;
             return Ok(None);
         }
-        PartBody::ToolCall { id, .. } => fit_id(id),
+        PartBody::ToolCall { id, .. } => fit_id(id, LONGEST_ID),
         PartBody::ToolResult { id, content, is_error } => {
-            fit_id(id);
+            fit_id(id, LONGEST_ID);
             if *is_error {
                 losses.drop(&format!("{place}.is_error"));
             }

@@ -12,7 +12,7 @@ use crate::{
     },
     claude,
     effort::budget,
-    losses::{Losses, Takes, fit_id, fit_options},
+    losses::{LONGEST_ID, Losses, Takes, fit_id, fit_options},
 };
 
 /// The request as far as Anthropic has words for it.
@@ -146,11 +146,11 @@ fn fit_part(mut part: Part, place: &str, losses: &mut Losses) -> Result<Option<P
         }
         PartBody::Document { source, .. } => return fit_document(source.clone(), part, place, losses),
         PartBody::ToolCall { id, arguments, .. } => {
-            fit_id(id);
+            fit_id(id, LONGEST_ID);
             claude::check_arguments(arguments, place, Dialect::Anthropic)?;
         }
         PartBody::ToolResult { id, content, .. } => {
-            fit_id(id);
+            fit_id(id, LONGEST_ID);
             let mut fit = Vec::with_capacity(content.len());
             for part in std::mem::take(content) {
                 fit.extend(fit_part(part, &format!("{place}.content"), losses)?);

@@ -7,7 +7,7 @@ use crate::{
     bedrock::{family::Family, media::Kind},
     canonical::{Extra, Message, Part, PartBody, Request, Role, Source},
     claude,
-    losses::{Losses, fit_id},
+    losses::{LONGEST_ID, Losses, fit_id},
 };
 
 /// The most documents in a turn, and the longest name of one.
@@ -136,11 +136,11 @@ fn fit_part(
         PartBody::Audio { source } => return Ok(fits(source, Kind::Audio, place, losses)?.then_some(part)),
         PartBody::Video { source } => return Ok(fits(source, Kind::Video, place, losses)?.then_some(part)),
         PartBody::ToolCall { id, arguments, .. } => {
-            fit_id(id);
+            fit_id(id, LONGEST_ID);
             claude::check_arguments(arguments, place, Dialect::Bedrock)?;
         }
         PartBody::ToolResult { id, content, .. } => {
-            fit_id(id);
+            fit_id(id, LONGEST_ID);
             part.cache = fit_result(content, part.cache.take(), family, place, losses)?;
         }
         PartBody::Thinking { signature, .. } => {

@@ -8,7 +8,7 @@ use crate::{
         Message, OutputFormat, Part, PartBody, Reasoning, Request, Role, Source, ToolBody, ToolChoice,
     },
     effort::budget,
-    losses::{Losses, Takes, fit_id, fit_options},
+    losses::{LONGEST_ID, Losses, Takes, fit_id, fit_options},
 };
 
 /// The most stop sequences taken.
@@ -154,9 +154,9 @@ fn fit_part(mut part: Part, role: Role, place: &str, losses: &mut Losses) -> Res
             losses.refuse(place, "sound and moving pictures are not understood")?;
             return Ok(None);
         }
-        PartBody::ToolCall { id, .. } => fit_id(id),
+        PartBody::ToolCall { id, .. } => fit_id(id, LONGEST_ID),
         PartBody::ToolResult { id, content, is_error } => {
-            fit_id(id);
+            fit_id(id, LONGEST_ID);
             if std::mem::take(is_error) {
                 losses.drop(&format!("{place}.is_error"));
             }
