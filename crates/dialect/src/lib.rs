@@ -45,6 +45,7 @@ mod stop;
 mod unnamed;
 mod usage;
 mod whole;
+mod words;
 
 pub use call::{Asked, Call, MaxTokensField, OnUnsupported, Outbound, Platform, TargetShape};
 pub use canonical::{

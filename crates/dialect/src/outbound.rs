@@ -13,6 +13,7 @@ use crate::{
     rerank, responses,
     scan::Span,
     schema,
+    words::Words,
 };
 
 /// Writes a call for a target.
@@ -50,10 +51,11 @@ pub fn encode_call(call: &Call, target: &TargetShape<'_>) -> Result<Outbound, Fa
         return if call.envelope.places.is_form { Ok(outbound) } else { finish(outbound, target) };
     }
     let request = call.request()?;
-    if call.operation == Operation::CountTokens {
-        return count::encode_request(request, target);
-    }
-    encode_request(request, target)
+    let words = Words::of(&request);
+    words.tell(match call.operation {
+        Operation::CountTokens => count::encode_request(request, target),
+        _ => encode_request(request, target),
+    })
 }
 
 /// Whether a call goes through the canonical form.
