@@ -1,7 +1,7 @@
 //! Places in a call, named as its caller wrote them.
 //!
-//! Writers name what they refuse or leave out in the words of chat completions, in which most are at home. A caller of another
-//! dialect is told its own.
+//! Writers name what they refuse or leave out in the words of chat completions, in which most are at home. A caller of Gemini,
+//! where nearly everything stands elsewhere, is told its own.
 
 use crate::{Dialect, Fault, Outbound, Request, Role};
 
@@ -34,16 +34,6 @@ const GEMINI: [(&str, &str); 19] = [
     ("service_tier", "serviceTier"),
     ("metadata", "labels"),
     ("messages", "contents"),
-];
-
-/// Names of settings: here, and where Responses have them.
-const RESPONSES: [(&str, &str); 6] = [
-    ("max_tokens", "max_output_tokens"),
-    ("response_format", "text.format"),
-    ("output_config.format", "text.format"),
-    ("reasoning_effort", "reasoning.effort"),
-    ("thinking", "reasoning.effort"),
-    ("logprobs", "top_logprobs"),
 ];
 
 impl Words {
@@ -80,17 +70,11 @@ impl Words {
 
     /// The caller's name of a place, where it is another one.
     fn named(self, place: &str) -> Option<String> {
-        let table: &[(&str, &str)] = match self.origin {
-            Dialect::Gemini => &GEMINI,
-            Dialect::Responses => &RESPONSES,
-            Dialect::OpenAi | Dialect::Anthropic | Dialect::Bedrock | Dialect::Cohere => return None,
-        };
-        let known = table.iter().find(|(name, _)| *name == place).map(|(_, named)| (*named).to_owned());
-        known.or_else(|| match self.origin {
-            Dialect::Gemini => self.content(place),
-            // Several items may be one message, so that the number of one tells nothing.
-            _ => place.starts_with("messages[").then(|| "input".to_owned()),
-        })
+        if self.origin != Dialect::Gemini {
+            return None;
+        }
+        let known = GEMINI.iter().find(|(name, _)| *name == place).map(|(_, named)| (*named).to_owned());
+        known.or_else(|| self.content(place))
     }
 
     /// `messages[2].content[1].x` as `contents[1].parts[1].x`.
@@ -110,7 +94,7 @@ mod tests {
     use bytes::Bytes;
     use serde_json::{Value, json};
 
-    use crate::{Asked, Call, Dialect, Fault, OnUnsupported, Operation, TargetShape, encode_call};
+    use crate::{Asked, Call, Dialect, Fault, Operation, TargetShape, encode_call};
 
     fn refused(fields: &Value) -> Fault {
         let mut body = json!({"systemInstruction": {"parts": [{"text": "s"}]},
@@ -139,21 +123,5 @@ mod tests {
             assert_eq!(fault.param.as_deref(), Some(place));
             assert!(fault.message.contains(&format!("`{place}`")), "{fault}");
         }
-    }
-
-    #[test]
-    fn a_responses_caller_is_told_its_own_fields() {
-        let body = json!({"model": "m", "input": "q", "text": {"format": {"type": "json_object"}}, "temperature": 1.5});
-        let call =
-            Call::decode((Dialect::Responses, Operation::Chat), Bytes::from(body.to_string())).unwrap();
-        let target = TargetShape::new(Dialect::Anthropic, "claude");
-        let fault = encode_call(&call, &target).unwrap_err();
-        assert_eq!(fault.param.as_deref(), Some("text.format"));
-        let body = json!({"model": "m", "input": "q"});
-        let call =
-            Call::decode((Dialect::Responses, Operation::Chat), Bytes::from(body.to_string())).unwrap();
-        let drop = TargetShape { on_unsupported: OnUnsupported::Drop, ..target };
-        let told = encode_call(&call, &drop).unwrap().defaulted;
-        assert!(told.iter().any(|(place, _)| place == "max_output_tokens"), "{told:?}");
     }
 }
