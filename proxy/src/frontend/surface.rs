@@ -44,10 +44,16 @@ impl Surface {
         query: Option<&str>,
         headers: &HeaderMap,
     ) -> Result<Self, Misdirected> {
-        if let Some(passage) = Passage::find(method, path, query, headers)? {
-            return Ok(Self::Passage(passage));
-        }
-        let surface = model_in_path(path, query).unwrap_or_else(|| plain(path, headers))?;
+        // Most calls are known by their whole path, so that is looked at first.
+        let surface = match in_words(path, headers) {
+            Some(surface) => surface,
+            None => {
+                if let Some(passage) = Passage::find(method, path, query, headers)? {
+                    return Ok(Self::Passage(passage));
+                }
+                model_in_path(path, query).unwrap_or_else(|| models(method, path, headers))?
+            }
+        };
         if *method == surface.method() { Ok(surface) } else { Err(surface.misdirected()) }
     }
 
@@ -108,34 +114,42 @@ const fn word(asked: &Asked) -> &'static str {
 }
 
 /// The paths that say all in words of their own.
-fn plain(path: &str, headers: &HeaderMap) -> Result<Surface, Misdirected> {
-    let rest = without_version(path);
-    let call = |dialect, operation| Ok(Surface::Call(Asked::from((dialect, operation))));
-    match rest {
-        "/chat/completions" => call(Dialect::OpenAi, Operation::Chat),
-        "/responses" => call(Dialect::Responses, Operation::Chat),
-        "/responses/input_tokens" => call(Dialect::Responses, Operation::CountTokens),
-        "/embeddings" => call(Dialect::OpenAi, Operation::Embeddings),
-        "/messages" => call(Dialect::Anthropic, Operation::Chat),
-        "/messages/count_tokens" => call(Dialect::Anthropic, Operation::CountTokens),
+fn in_words(path: &str, headers: &HeaderMap) -> Option<Surface> {
+    let (dialect, operation) = match without_version(path) {
+        "/chat/completions" => (Dialect::OpenAi, Operation::Chat),
+        "/messages" => (Dialect::Anthropic, Operation::Chat),
+        "/responses" => (Dialect::Responses, Operation::Chat),
+        "/embeddings" => (Dialect::OpenAi, Operation::Embeddings),
+        "/responses/input_tokens" => (Dialect::Responses, Operation::CountTokens),
+        "/messages/count_tokens" => (Dialect::Anthropic, Operation::CountTokens),
         // Cohere's first version and Jina's share a path, and not the shape of the answer.
-        "/rerank" if is_cohere(headers) => call(Dialect::Cohere, Operation::Rerank),
-        "/rerank" => call(Dialect::OpenAi, Operation::Rerank),
-        "/images/generations" => call(Dialect::OpenAi, Operation::ImageGeneration),
-        "/images/edits" => call(Dialect::OpenAi, Operation::ImageEdit),
-        "/audio/transcriptions" => call(Dialect::OpenAi, Operation::Transcription),
-        "/audio/translations" => call(Dialect::OpenAi, Operation::AudioTranslation),
-        "/audio/speech" => call(Dialect::OpenAi, Operation::Speech),
-        "/moderations" => call(Dialect::OpenAi, Operation::Moderation),
-        _ if path == "/v2/chat" => call(Dialect::Cohere, Operation::Chat),
-        _ if path == "/v2/embed" => call(Dialect::Cohere, Operation::Embeddings),
-        _ if path == "/v2/rerank" => call(Dialect::Cohere, Operation::Rerank),
-        "/models" => Ok(Surface::Models(spoken(path, headers))),
-        _ => match rest.strip_prefix("/models/").filter(|name| !name.is_empty()) {
-            Some(name) => Ok(Surface::Model(spoken(path, headers), decoded(name).into_owned())),
-            None => Err(Misdirected::Path(spoken(path, headers))),
-        },
+        "/rerank" if is_cohere(headers) => (Dialect::Cohere, Operation::Rerank),
+        "/rerank" => (Dialect::OpenAi, Operation::Rerank),
+        "/images/generations" => (Dialect::OpenAi, Operation::ImageGeneration),
+        "/images/edits" => (Dialect::OpenAi, Operation::ImageEdit),
+        "/audio/transcriptions" => (Dialect::OpenAi, Operation::Transcription),
+        "/audio/translations" => (Dialect::OpenAi, Operation::AudioTranslation),
+        "/audio/speech" => (Dialect::OpenAi, Operation::Speech),
+        "/moderations" => (Dialect::OpenAi, Operation::Moderation),
+        "/v2/chat" => (Dialect::Cohere, Operation::Chat),
+        "/v2/embed" => (Dialect::Cohere, Operation::Embeddings),
+        "/v2/rerank" => (Dialect::Cohere, Operation::Rerank),
+        _ => return None,
+    };
+    Some(Surface::Call(Asked::from((dialect, operation))))
+}
+
+/// The models, or one of them.
+fn models(method: &Method, path: &str, headers: &HeaderMap) -> Result<Surface, Misdirected> {
+    let dialect = spoken(path, headers);
+    let rest = without_version(path);
+    if rest == "/models" {
+        return Ok(Surface::Models(dialect));
     }
+    let name = rest.strip_prefix("/models/").filter(|name| !name.is_empty());
+    // Whoever posts to a model asks for something of Gemini's that is not served.
+    let name = name.filter(|name| *method != Method::POST || !name.contains(':'));
+    name.map(|name| Surface::Model(dialect, decoded(name).into_owned())).ok_or(Misdirected::Path(dialect))
 }
 
 /// A path without the version that its dialect may put before it.

@@ -77,6 +77,8 @@ fn geminis_paths_name_the_model_and_what_is_asked_of_it() {
     let wrong = find(&Method::GET, "/v1beta/models/x:generateContent");
     assert_eq!(wrong, Err(Misdirected::Method(Dialect::Gemini, "POST")));
     assert_eq!(find(&Method::GET, "/v1beta/models"), Ok(Surface::Models(Dialect::Gemini)));
+    let unknown = find(&Method::POST, "/v1beta/models/x:predictLongRunning");
+    assert_eq!(unknown, Err(Misdirected::Path(Dialect::Gemini)));
     let colon = Surface::Model(Dialect::OpenAi, "a:b".to_owned());
     assert_eq!(find(&Method::GET, "/v1/models/a:b"), Ok(colon));
 }
