@@ -7,7 +7,6 @@ pub(crate) mod emit;
 pub(crate) mod error;
 pub(crate) mod family;
 mod media;
-mod names;
 pub(crate) mod parts;
 pub(crate) mod request;
 pub(crate) mod stream;

@@ -30,6 +30,7 @@ mod losses;
 mod meter;
 mod models;
 mod multipart;
+mod names;
 mod openai;
 mod outbound;
 mod quirks;

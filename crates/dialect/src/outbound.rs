@@ -8,6 +8,7 @@ use crate::{
     envelope::Places,
     gemini, hosted,
     losses::{Losses, unseal_ids},
+    names::Names,
     openai,
     quirks::{self, StreamUsage},
     rerank, responses,
@@ -85,6 +86,7 @@ pub fn encode_request(mut request: Request, target: &TargetShape<'_>) -> Result<
     }
     if request.origin != target.dialect {
         responses::allowed::narrow(&mut request);
+        Names::of(&request, target.dialect).apply(&mut request);
     }
     if target.dialect != Dialect::Responses && !think_usually(&mut request, target) {
         // Elsewhere reasoning is shown unasked, so that nothing is left to say.

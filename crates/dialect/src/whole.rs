@@ -8,7 +8,9 @@ use crate::{
     Answer, Call, Dialect, Fault, Operation, Part, PartBody, StopReason, Usage, Wire, anthropic, bedrock,
     cohere, count, embeddings,
     fault::{decode_in_band, garbage},
-    gemini, openai,
+    gemini,
+    names::Restore,
+    openai,
     relay::failed,
     rerank, responses,
     unnamed::Unnamed,
@@ -82,6 +84,9 @@ pub fn relay_answer(call: &Call, upstream: impl Into<Wire>, body: Bytes) -> Resu
     if answer.choices.is_empty() {
         return Err(Fault::bad_answer("invalid_answer", "the provider's answer has no content"));
     }
+    if upstream != Dialect::Bedrock {
+        restore_names(&mut answer, call, upstream);
+    }
     Unnamed::new(call).fill(&mut answer.id, &mut answer.model, &body);
     let body = match call.dialect {
         Dialect::OpenAi => openai::answer::encode(&answer, call.created),
@@ -92,6 +97,17 @@ pub fn relay_answer(call: &Call, upstream: impl Into<Wire>, body: Bytes) -> Resu
         Dialect::Cohere => cohere::answer::encode(&answer),
     };
     Ok((body.into(), summary))
+}
+
+/// Gives tools the caller's names.
+fn restore_names(answer: &mut Answer, call: &Call, provider: Dialect) {
+    let mut names = None;
+    for part in answer.choices.iter_mut().flat_map(|choice| &mut choice.parts) {
+        if let PartBody::ToolCall { name, .. } = &mut part.body {
+            let names = names.get_or_insert_with(|| Restore::new(call, provider));
+            *name = names.name(std::mem::take(name));
+        }
+    }
 }
 
 /// What accounting needs of an answer that was read whole.

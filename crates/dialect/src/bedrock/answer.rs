@@ -2,13 +2,11 @@
 
 use crate::{
     Answer, Call, Choice, Dialect, Fault, StopReason,
-    bedrock::{
-        names::{ANSWER_TOOL, Restore},
-        parts, usage,
-    },
+    bedrock::{parts, usage},
     canonical::{Part, PartBody},
     fault::broken,
     json::{Object, as_object, object},
+    names::{ANSWER_TOOL, Restore},
 };
 
 /// Reads a body: the answer to this call. It tells neither an id nor a model.
@@ -59,7 +57,7 @@ fn restore(parts: &mut [Part], call: &Call) -> bool {
             part.body = PartBody::Text(std::mem::take(arguments));
         } else {
             calls = true;
-            let names = names.get_or_insert_with(|| Restore::new(call));
+            let names = names.get_or_insert_with(|| Restore::new(call, Dialect::Bedrock));
             *name = names.name(std::mem::take(name));
         }
     }

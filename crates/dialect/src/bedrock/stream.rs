@@ -4,12 +4,10 @@ use serde_json::value::RawValue;
 
 use crate::{
     Call, Dialect, Event, Fault, Signature, StopReason, Usage,
-    bedrock::{
-        names::{ANSWER_TOOL, Restore},
-        parts, usage,
-    },
+    bedrock::{parts, usage},
     fault::broken,
     json::Object,
+    names::{ANSWER_TOOL, Restore},
     relay::Decode,
 };
 
@@ -50,7 +48,7 @@ impl Decoder {
     /// Reads the answer to a call.
     pub(crate) fn new(call: &Call) -> Self {
         Self {
-            names: Restore::new(call),
+            names: Restore::new(call, Dialect::Bedrock),
             by_tool: if call.dialect == Dialect::Bedrock { ByTool::Never } else { ByTool::NotYet },
             started: false,
             open: None,

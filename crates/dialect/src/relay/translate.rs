@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Decode, Encode, Wire, cut, failed, framed::Framed};
 use crate::{
     Call, Dialect, Event, Fault, StopReason, Summary, anthropic, bedrock, cohere, fault::decode_in_band,
-    gemini, openai, responses, sse, unnamed::Unnamed, whole::object_id,
+    gemini, names::Restore, openai, responses, sse, unnamed::Unnamed, whole::object_id,
 };
 
 /// A stream that is translated.
@@ -16,6 +16,8 @@ pub(super) struct Translate {
     encoder: Box<dyn Encode>,
     pub(super) summary: Summary,
     unnamed: Unnamed,
+    /// Gives tools the caller's names; Converse's decoder does so itself.
+    names: Option<Restore>,
     /// How many answers were asked for, and the one that the last event belongs to.
     asked: u32,
     choice: u32,
@@ -53,6 +55,7 @@ impl Translate {
             encoder: encoder(call),
             summary: Summary::default(),
             unnamed: Unnamed::new(call),
+            names: (upstream.dialect != Dialect::Bedrock).then(|| Restore::new(call, upstream.dialect)),
             asked: call.envelope.n.max(1),
             choice: 0,
             is_kept: object_id(call, Some("id")).is_some(),
@@ -127,6 +130,9 @@ impl Translate {
                 matches!(event, Event::Usage(_) | Event::ServiceTier(_) | Event::End | Event::Fault(_));
             if self.choice >= self.asked && !is_of_all {
                 continue;
+            }
+            if let (Event::ToolStart { name, .. }, Some(names)) = (&mut event, &mut self.names) {
+                *name = names.name(std::mem::take(name));
             }
             self.learn(&event)?;
             if let Event::Start { id, model, usage, .. } = &mut event {

@@ -1,9 +1,13 @@
 //! Conversations with tools, as each provider must get them.
 
-use frontdoor_dialect::Dialect::{self, Anthropic, Bedrock, Cohere, Gemini, OpenAi, Responses};
+use bytes::Bytes;
+use frontdoor_dialect::{
+    Dialect::{self, Anthropic, Bedrock, Cohere, Gemini, OpenAi, Responses},
+    OnUnsupported, TargetShape, encode_call, relay_answer,
+};
 use serde_json::{Value, json};
 
-use crate::{bent, others, refused, sent};
+use crate::{bent, call, model, others, outbound, records, refused, sent, streamed};
 
 fn tool_call(id: &str, name: &str, arguments: &str) -> Value {
     json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}})
@@ -280,6 +284,35 @@ fn ids_of_any_length_and_letters_fit_every_provider_and_stay_pairs() {
 }
 
 #[test]
+fn names_that_a_provider_does_not_take_are_bent_or_refused_before_sending() {
+    let long = "n".repeat(100);
+    let body = |name: &str| {
+        json!({"contents": [{"role": "user", "parts": [{"text": "q"}]}],
+        "tools": [{"functionDeclarations": [{"name": name, "description": "d"}]}]})
+    };
+    for name in ["a.b", "a:b", long.as_str()] {
+        for to in others(Gemini) {
+            let most = if to == Anthropic { 128 } else { 64 };
+            let takes = |name: &str| {
+                name.len() <= most
+                    && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+            };
+            match outbound(&call(Gemini, false, &body(name)), to, OnUnsupported::Refuse) {
+                Err(fault) => assert!(fault.param.unwrap().starts_with("tools[0]"), "{to}: {name}"),
+                Ok(written) => {
+                    let written: Value = serde_json::from_slice(&written.body).unwrap();
+                    let tool = &written["tools"][0];
+                    let sent = tool["name"].as_str().or(tool["function"]["name"].as_str());
+                    let sent =
+                        sent.or(written["toolConfig"]["tools"][0]["toolSpec"]["name"].as_str()).unwrap();
+                    assert!(to == Cohere || takes(sent), "{to}: {sent}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn nobody_is_sent_tools_it_must_not_use() {
     let body =
         json!({"messages": [{"role": "user", "content": "q"}], "tools": [tool("f")], "tool_choice": "none"});
@@ -301,6 +334,89 @@ fn a_round_trip_of_results_between_all_pairs_loses_nothing() {
             results.sort();
             let texts: Vec<_> = results.iter().map(|(id, text)| (id.as_str(), text.as_str())).collect();
             assert_eq!(texts, [("a", "first"), ("b", "second")], "{by} to {to}");
+        }
+    }
+}
+
+/// A Gemini call with these tools, the first of which was called before and must be called now.
+fn tooled(names: &[&str], stream: bool) -> frontdoor_dialect::Call {
+    let declared: Vec<_> = names.iter().map(|name| json!({"name": name, "description": "d"})).collect();
+    let body = json!({"tools": [{"functionDeclarations": declared}],
+        "toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": [names[0]]}},
+        "contents": [{"role": "user", "parts": [{"text": "q"}]},
+            {"role": "model", "parts": [{"functionCall": {"name": names[0], "args": {}}}]},
+            {"role": "user", "parts": [{"functionResponse": {"name": names[0], "response": {"output": "r"}}}]}]});
+    call(Gemini, stream, &body)
+}
+
+/// The names of the tools offered, called before and chosen.
+fn named(to: Dialect, body: &Value) -> (Vec<String>, String, Value) {
+    let word = |value: &Value| value.as_str().unwrap().to_owned();
+    let tools = body["tools"].as_array().unwrap();
+    let (offered, called, chosen) = match to {
+        OpenAi => (
+            tools.iter().map(|tool| word(&tool["function"]["name"])).collect(),
+            &body["messages"][1]["tool_calls"][0]["function"]["name"],
+            &body["tool_choice"]["function"]["name"],
+        ),
+        Responses => (
+            tools.iter().map(|tool| word(&tool["name"])).collect(),
+            &body["input"][1]["name"],
+            &body["tool_choice"]["name"],
+        ),
+        _ => (
+            tools.iter().map(|tool| word(&tool["name"])).collect(),
+            &body["messages"][1]["content"][0]["name"],
+            &body["tool_choice"]["name"],
+        ),
+    };
+    (offered, word(called), chosen.clone())
+}
+
+#[test]
+fn names_that_a_provider_does_not_take_are_bent_everywhere_alike_and_come_back() {
+    let long = "n".repeat(100);
+    let own = ["a.b", "a:b", "a_b", &long];
+    for to in [OpenAi, Responses, Anthropic] {
+        let (most, quiet) = (if to == Anthropic { 128 } else { 64 }, tooled(&own, false));
+        let shape = TargetShape { max_output_tokens: Some(9), ..TargetShape::new(to, model(to)) };
+        let body: Value = serde_json::from_slice(&encode_call(&quiet, &shape).unwrap().body).unwrap();
+        let (offered, called, chosen) = named(to, &body);
+        assert!(offered.iter().all(|name| {
+            name.len() <= most && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+        }));
+        assert_eq!(offered.iter().collect::<std::collections::BTreeSet<_>>().len(), 4, "{to}: {offered:?}");
+        assert_eq!(offered[2], "a_b", "{to}: what fits keeps its name");
+        assert_eq!((&called, &chosen), (&offered[0], &json!(offered[0])), "{to}");
+        for (sent, own) in offered.iter().zip(own) {
+            let answer = calling(to, sent);
+            let (body, _) = relay_answer(&quiet, to, Bytes::from(answer.to_string())).unwrap();
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(body["candidates"][0]["content"]["parts"][0]["functionCall"]["name"], own, "{to}");
+        }
+        if to == OpenAi {
+            let chunk = |delta: Value, end: Value| json!({"id": "i", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": end}]});
+            let told = [
+                chunk(json!({"tool_calls": [tool_call("c", &offered[3], "{}")]}), Value::Null),
+                chunk(json!({}), json!("tool_calls")),
+            ];
+            let (out, _, fault) = streamed(&tooled(&own, true), to, &records(to, &told), 20);
+            assert_eq!(fault, None);
+            assert!(String::from_utf8(out).unwrap().contains(&long));
+        }
+    }
+}
+
+/// An answer that calls a tool.
+fn calling(provider: Dialect, name: &str) -> Value {
+    match provider {
+        OpenAi => json!({"id": "i", "model": "m", "choices": [{"index": 0, "finish_reason": "tool_calls",
+            "message": {"role": "assistant", "tool_calls": [tool_call("c", name, "{}")]}}]}),
+        Responses => json!({"id": "i", "object": "response", "model": "m", "status": "completed", "output": [
+            {"type": "function_call", "id": "fc_1", "call_id": "c", "name": name, "arguments": "{}", "status": "completed"}]}),
+        _ => {
+            json!({"id": "i", "type": "message", "role": "assistant", "model": "m", "stop_reason": "tool_use",
+            "content": [{"type": "tool_use", "id": "c", "name": name, "input": {}}]})
         }
     }
 }

@@ -5,7 +5,6 @@ use crate::{
     Dialect, Fault, TargetShape,
     bedrock::{
         family::{Family, keeps_schemas},
-        names::{ANSWER_TOOL, Names},
         request::IN_FIELDS,
     },
     canonical::{
@@ -13,6 +12,7 @@ use crate::{
     },
     claude,
     losses::{Losses, Takes, fit_options},
+    names::ANSWER_TOOL,
 };
 
 /// The most pairs of metadata, and the longest key or value.
@@ -28,7 +28,6 @@ pub(super) fn fit(mut fit: Request, target: &TargetShape<'_>, losses: &mut Losse
     turns::keep_citations(&mut fit);
     losses.extra("", &fit.extra)?;
     fit.extra.clear();
-    Names::of(&fit).apply(&mut fit);
     fit_tools(&mut fit, target, losses)?;
     turns::fit(&mut fit, family, losses)?;
     let forbids = forbid_tools(&mut fit, losses)?;

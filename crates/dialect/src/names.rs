@@ -1,5 +1,5 @@
-//! Names of tools that Converse takes: 64 letters, digits, `_` and `-`. Others are bent, and in the answer the caller's
-//! own come back. Both directions are worked out from the call alone, so nothing need be kept.
+//! Names of tools that not every provider takes: they differ in length and letters. Others are bent, and in the answer the
+//! caller's own come back. Both directions are worked out from the call alone, so nothing need be kept.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -8,8 +8,9 @@ use crate::{
     canonical::{Part, PartBody, Request, Tool, ToolBody, ToolChoice},
 };
 
-/// The longest name.
+/// The longest name that everybody takes, and what tells one name from another that is bent alike.
 const LONGEST: usize = 64;
+const MARK: usize = 17;
 
 /// The tool by which a model gives an answer of a given form when it has no other way. It is nobody's own.
 pub(crate) const ANSWER_TOOL: &str = "answer_in_this_form";
@@ -21,14 +22,15 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// The names of a call. Definitions come before history, and a name that fits is never taken from its owner.
-    pub(crate) fn of(request: &Request) -> Self {
+    /// The names of a call as a provider takes them. Definitions come before history, and a name that fits is never taken
+    /// from its owner.
+    pub(crate) fn of(request: &Request, provider: Dialect) -> Self {
         let mut names: Vec<&str> = request.tools.iter().filter_map(defined).collect();
         let parts = request.messages.iter().flat_map(|message| &message.parts);
         names.extend(parts.filter_map(called));
         let mut bent: Vec<(String, String)> = Vec::new();
         for name in &names {
-            if fits(name) || bent.iter().any(|(known, _)| known == name) {
+            if fits(name, provider) || bent.iter().any(|(known, _)| known == name) {
                 continue;
             }
             let simple = bend(name);
@@ -37,7 +39,9 @@ impl Names {
                     || wanted == ANSWER_TOOL
                     || bent.iter().any(|(_, known)| known == wanted)
             };
-            let sent = if is_taken(&simple) { distinct(name, &simple) } else { simple };
+            // Where names are seldom bent, a bent one is known by its looks.
+            let is_plain = provider == Dialect::Bedrock && !is_taken(&simple);
+            let sent = if is_plain { simple } else { distinct(name, &simple) };
             bent.push(((*name).to_owned(), sent));
         }
         Self { bent }
@@ -88,19 +92,43 @@ fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
 }
 
-fn fits(name: &str) -> bool {
-    (1..=LONGEST).contains(&name.len()) && name.chars().all(is_plain) && name != ANSWER_TOOL
+fn fits(name: &str, provider: Dialect) -> bool {
+    match provider {
+        Dialect::OpenAi | Dialect::Responses => (1..=64).contains(&name.len()) && name.chars().all(is_plain),
+        Dialect::Anthropic => (1..=128).contains(&name.len()) && name.chars().all(is_plain),
+        Dialect::Bedrock => {
+            (1..=64).contains(&name.len()) && name.chars().all(is_plain) && name != ANSWER_TOOL
+        }
+        Dialect::Gemini => {
+            let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+            begins && name.len() <= 128 && name.chars().all(|c| is_plain(c) || matches!(c, '.' | ':'))
+        }
+        // It does not say what it takes.
+        Dialect::Cohere => true,
+    }
+}
+
+/// Whether a name ends as one does that is bent and told apart.
+fn looks_bent(name: &str) -> bool {
+    let mark = name.len().checked_sub(MARK).and_then(|at| name.get(at..));
+    mark.and_then(|mark| mark.strip_prefix('-'))
+        .is_some_and(|mark| mark.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
 }
 
 fn bend(name: &str) -> String {
     let bent: String = name.chars().map(|c| if is_plain(c) { c } else { '_' }).take(LONGEST).collect();
-    if bent.is_empty() { "_".to_owned() } else { bent }
+    // Not everybody takes a name that begins with a digit or a hyphen.
+    if bent.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+        bent
+    } else {
+        format!("_{bent}").chars().take(LONGEST).collect()
+    }
 }
 
 fn distinct(name: &str, simple: &str) -> String {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);
-    let start: String = simple.chars().take(LONGEST - 17).collect();
+    let start: String = simple.chars().take(LONGEST - MARK).collect();
     format!("{start}-{:016x}", hasher.finish())
 }
 
@@ -108,21 +136,25 @@ fn distinct(name: &str, simple: &str) -> String {
 #[derive(Debug)]
 pub(crate) struct Restore {
     call: Call,
+    provider: Dialect,
     names: Option<Names>,
 }
 
 impl Restore {
-    pub(crate) fn new(call: &Call) -> Self {
-        // A call of this dialect was sent as it is.
-        let names = (call.dialect == Dialect::Bedrock).then(Names::default);
-        Self { call: call.clone(), names }
+    pub(crate) fn new(call: &Call, provider: Dialect) -> Self {
+        // A call of the provider's own dialect was sent as it is.
+        let names = (call.dialect == provider).then(Names::default);
+        Self { call: call.clone(), provider, names }
     }
 
     /// The caller's name for one that was sent.
     pub(crate) fn name(&mut self, sent: String) -> String {
-        let call = &self.call;
+        if self.provider != Dialect::Bedrock && !looks_bent(&sent) {
+            return sent;
+        }
+        let (call, provider) = (&self.call, self.provider);
         let names = self.names.get_or_insert_with(|| match call.request() {
-            Ok(request) => Names::of(&request),
+            Ok(request) => Names::of(&request, provider),
             Err(_) => Names::default(),
         });
         match names.bent.iter().find(|(_, known)| *known == sent) {
@@ -166,7 +198,7 @@ mod tests {
         let long = "x".repeat(80);
         let own = ["get weather", "fs.read", &long, "fits-as_it_is"];
         let call = tools(&own);
-        let mut restore = Restore::new(&call);
+        let mut restore = Restore::new(&call, Dialect::Bedrock);
         for (sent, own) in sent(&call).into_iter().zip(own) {
             assert!(sent.len() <= 64 && sent.chars().all(super::is_plain), "{sent}");
             assert_eq!(restore.name(sent), own);
@@ -181,7 +213,7 @@ mod tests {
         assert_eq!(sent[1], "fs_read");
         assert_eq!(sent[3], "old_tool");
         assert_eq!(sent.iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
-        let mut restore = Restore::new(&call);
+        let mut restore = Restore::new(&call, Dialect::Bedrock);
         let back: Vec<String> = sent.into_iter().map(|name| restore.name(name)).collect();
         assert_eq!(back, own);
     }
