@@ -1,4 +1,5 @@
-#![no_main]
 //! The law `fault` under libFuzzer.
+
+#![no_main]
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| frontdoor_fuzz::hold("fault", input));
