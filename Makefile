@@ -25,11 +25,13 @@ check:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	cargo test -p frontdoor-tests --test tidy
 
-# Prints the table of bench/README.md.
+# Prints the tables of bench/README.md: what a call costs, and what translation alone does.
 bench:
 	@scripts/setup build
 	cargo build --release -p frontdoor-cli -p frontdoor-bench
 	target/release/frontdoor-bench
+	cargo bench -p frontdoor-bench --bench dialects
+	target/release/frontdoor-bench dialects --readme bench/README.md
 
 # A longer run under load that watches memory and errors; MINUTES=10 make soak.
 soak:

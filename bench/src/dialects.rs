@@ -13,10 +13,11 @@ const BEGIN: &str = "<!-- dialects: written by `make bench` -->";
 const END: &str = "<!-- end of dialects -->";
 
 /// The most microseconds a call and its answer, a chunk, and a kilobyte of envelope should take.
-const AIMS: [(&str, f64); 3] = [("call and answer", 5.0), ("chunk", 1.5), ("envelope", 0.4)];
+const AIMS: [(&str, f64); 4] =
+    [("call and answer", 5.0), ("with tools", 5.0), ("chunk", 1.5), ("envelope", 0.4)];
 
 /// The order of rows and columns.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "openai",
     "responses",
     "anthropic",
@@ -25,7 +26,8 @@ const NAMES: [&str; 9] = [
     "bedrock",
     "cohere",
     "1 KB",
-    "70 KB",
+    "1 KB with tools",
+    "70 KB with tools",
 ];
 
 /// What to make a table of.
@@ -119,7 +121,14 @@ fn render(measured: &Measured) -> String {
         measured.get(&(group.to_owned(), row.to_owned(), column.to_owned())).copied()
     };
     for (group, head) in [
-        ("call and answer", "**µs for a call of 1 KB and its answer**, caller by provider (the diagonal passes bytes through)"),
+        (
+            "call and answer",
+            "**µs for a call of 1 KB and its answer**, caller by provider (the diagonal passes bytes through)",
+        ),
+        (
+            "with tools",
+            "**µs for the same with tools**: one offered with a strict schema, called, answered, and called again",
+        ),
         ("chunk", "**µs for a streamed chunk**, caller by provider"),
         ("envelope", "**µs for the envelope, by the KB of a call**"),
     ] {
@@ -129,9 +138,10 @@ fn render(measured: &Measured) -> String {
         text.push_str(&format!("{head}; aim {aim}{}\n\n", unit.unwrap_or_default()));
         matrix(&mut text, (group, aim), &get);
     }
-    for (row, what) in
-        [("event-stream frame", "a frame of AWS's event stream"), ("server-sent event", "a server-sent event")]
-    {
+    for (row, what) in [
+        ("event-stream frame", "a frame of AWS's event stream"),
+        ("server-sent event", "a server-sent event"),
+    ] {
         if let Some(us) = get("meter", row, "") {
             text.push_str(&format!("Looking into {what} that passes through natively: {us:.2} µs.\n"));
         }
@@ -141,8 +151,10 @@ fn render(measured: &Measured) -> String {
 
 /// One table; what misses its aim stands in bold.
 fn matrix(text: &mut String, (group, aim): (&str, f64), get: &dyn Fn(&str, &str, &str) -> Option<f64>) {
-    let columns: Vec<&str> =
-        NAMES.into_iter().filter(|column| NAMES.iter().any(|row| get(group, row, column).is_some())).collect();
+    let columns: Vec<&str> = NAMES
+        .into_iter()
+        .filter(|column| NAMES.iter().any(|row| get(group, row, column).is_some()))
+        .collect();
     text.push_str(&format!("| | {} |\n|---|{}\n", columns.join(" | "), "---:|".repeat(columns.len())));
     for row in NAMES {
         let cells: Vec<Option<f64>> = columns.iter().map(|column| get(group, row, column)).collect();
@@ -165,7 +177,8 @@ mod tests {
 
     #[test]
     fn what_misses_its_aim_stands_in_bold_and_what_was_not_measured_is_no_number() {
-        let key = |group: &str, row: &str, column: &str| (group.to_owned(), row.to_owned(), column.to_owned());
+        let key =
+            |group: &str, row: &str, column: &str| (group.to_owned(), row.to_owned(), column.to_owned());
         let measured = Measured::from([
             (key("chunk", "openai", "gemini"), 0.5),
             (key("chunk", "anthropic", "gemini"), 1.75),

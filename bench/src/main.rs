@@ -5,6 +5,7 @@
 
 mod admin;
 mod child;
+mod dialects;
 mod floor;
 mod frontdoor;
 mod load;
@@ -50,6 +51,8 @@ enum Command {
     Upstream(simulator::Settings),
     /// Sends load to something that is already running, and prints what it measured
     Load(load::Arguments),
+    /// The table of what translation costs, from what `cargo bench` measured
+    Dialects(dialects::Arguments),
     /// A long run under a mixed load that watches memory, files, failures and the ledger
     Soak(soak::Plan),
 }
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Some(Command::Floor { listen, upstream }) => floor::run(listen, upstream),
         Some(Command::Upstream(settings)) => upstream(settings),
         Some(Command::Load(load)) => load::run_alone(&load),
+        Some(Command::Dialects(arguments)) => dialects::run(&arguments),
         Some(Command::Soak(plan)) => soak::run(&plan),
     };
     match done {

@@ -104,7 +104,7 @@ struct Seen<'a> {
 /// Measures and writes the table.
 pub(crate) fn run(plan: &Plan) -> anyhow::Result<()> {
     // Both change once this process has moved away and works.
-    let machine = format!("{} cores, load average {}", cores_of_this_process(), load_average());
+    let machine = table::machine();
     let cores = Cores::of_this_machine();
     cores.move_away()?;
     let folder = tempfile::tempdir()?;
@@ -124,7 +124,11 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<()> {
     let table = table::render(&rows);
     table::say(&format!("\n{table}"));
     if !plan.dry_run {
-        table::write_into(&plan.readme, &format!("{}\n{table}", conditions(plan, &cores, &machine)))?;
+        table::write_into(
+            &plan.readme,
+            table::CALLS,
+            &format!("{}\n{table}", conditions(plan, &cores, &machine)),
+        )?;
     }
     Ok(())
 }
@@ -258,39 +262,13 @@ fn open(
 }
 
 fn conditions(plan: &Plan, cores: &Cores, machine: &str) -> String {
-    let model = std::fs::read_to_string("/proc/cpuinfo")
-        .ok()
-        .and_then(|text| {
-            Some(
-                text.lines()
-                    .find(|line| line.starts_with("model name"))?
-                    .split_once(':')?
-                    .1
-                    .trim()
-                    .to_owned(),
-            )
-        })
-        .unwrap_or_else(|| "unknown processor".to_owned());
     let pinned = match cores {
         Cores::Pinned { measured, rest } => {
             format!("measured process on core {measured}, load and upstream on {rest}")
         }
         Cores::Shared => "not pinned".to_owned(),
     };
-    format!(
-        "{model}, {machine} before it began; {pinned}; median of {} rounds of {} s.\n",
-        plan.rounds, plan.seconds
-    )
-}
-
-fn cores_of_this_process() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// What else the machine was doing: anything but a number near 0 makes the latencies doubtful, and the CPU a little.
-fn load_average() -> String {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ').next().filter(|first| !first.is_empty()).unwrap_or("unknown").to_owned()
+    format!("{machine} before it began; {pinned}; median of {} rounds of {} s.\n", plan.rounds, plan.seconds)
 }
 
 fn median(values: &[f64]) -> f64 {

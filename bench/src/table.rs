@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::Context;
 
-const BEGIN: &str = "<!-- table: written by `make bench` -->";
-const END: &str = "<!-- end of table -->";
+/// Between what the table of calls stands in bench/README.md.
+pub(crate) const CALLS: (&str, &str) = ("<!-- table: written by `make bench` -->", "<!-- end of table -->");
 
 /// What one contender showed in one scenario.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,19 +57,30 @@ fn added(us: i64) -> String {
     if us < 0 { "noise".to_owned() } else { us.to_string() }
 }
 
-/// Replaces what is between the markers of `readme`.
-pub(crate) fn write_into(readme: &Path, content: &str) -> anyhow::Result<()> {
+/// The machine, and what else it was doing: anything but a load near 0 makes latencies doubtful, and CPU a little.
+pub(crate) fn machine() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let model = model.map_or("unknown processor", |(_, model)| model.trim());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = text.split(' ').next().filter(|first| !first.is_empty()).unwrap_or("unknown");
+    format!("{model}, {cores} cores, load average {load}")
+}
+
+/// Replaces what is between two markers of `readme`.
+pub(crate) fn write_into(readme: &Path, markers: (&str, &str), content: &str) -> anyhow::Result<()> {
     let text =
         std::fs::read_to_string(readme).with_context(|| format!("cannot read {}", readme.display()))?;
-    let replaced = between_markers(&text, content)
-        .with_context(|| format!("{} lacks the markers `{BEGIN}` and `{END}`", readme.display()))?;
+    let replaced = between_markers(&text, markers, content)
+        .with_context(|| format!("{} lacks the markers {markers:?}", readme.display()))?;
     std::fs::write(readme, replaced).with_context(|| format!("cannot write {}", readme.display()))
 }
 
-fn between_markers(text: &str, content: &str) -> Option<String> {
-    let (before, rest) = text.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n\n{content}\n{END}{after}"))
+fn between_markers(text: &str, (begin, end): (&str, &str), content: &str) -> Option<String> {
+    let (before, rest) = text.split_once(begin)?;
+    let (_, after) = rest.split_once(end)?;
+    Some(format!("{before}{begin}\n\n{content}\n{end}{after}"))
 }
 
 #[cfg(test)]
@@ -78,9 +89,11 @@ mod tests {
 
     #[test]
     fn only_what_is_between_the_markers_is_replaced() {
-        let text = format!("above\n{BEGIN}\nold\n{END}\nbelow\n");
-        assert_eq!(between_markers(&text, "new").unwrap(), format!("above\n{BEGIN}\n\nnew\n{END}\nbelow\n"));
-        assert_eq!(between_markers("no markers", "new"), None);
+        let (begin, end) = CALLS;
+        let text = format!("above\n{begin}\nold\n{end}\nbelow\n");
+        let new = between_markers(&text, CALLS, "new").unwrap();
+        assert_eq!(new, format!("above\n{begin}\n\nnew\n{end}\nbelow\n"));
+        assert_eq!(between_markers("no markers", CALLS, "new"), None);
     }
 
     #[test]

@@ -27,12 +27,20 @@ pub(crate) const WIRES: [(&str, Wire); 7] = [
     ("cohere", Wire { dialect: Dialect::Cohere, framing: Framing::Sse }),
 ];
 
+/// A call and its answer.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    pub(crate) call: Bytes,
+    pub(crate) answer: Bytes,
+}
+
 /// An exchange in one dialect.
 #[derive(Debug)]
 pub(crate) struct Exchange {
-    pub(crate) call: Bytes,
+    pub(crate) chat: Whole,
+    /// With a tool, a call of it, its result, and another call of it as the answer.
+    pub(crate) tools: Whole,
     pub(crate) long_call: Bytes,
-    pub(crate) answer: Bytes,
     /// The records before the text of the stream, and those of the text.
     pub(crate) start: Vec<Bytes>,
     pub(crate) chunks: Vec<Bytes>,
@@ -70,7 +78,7 @@ fn stretched(call: &Value, length: usize) -> Bytes {
 fn long(call: &Value) -> Bytes {
     let mut call = call.clone();
     let turns = call["messages"].as_array().unwrap().clone();
-    while call.to_string().len() < LONG_CALL {
+    for _ in 0..LONG_CALL / call["messages"].to_string().len() {
         call["messages"].as_array_mut().unwrap().extend(turns.iter().cloned());
     }
     call.to_string().into()
@@ -122,20 +130,34 @@ fn base64(bytes: &[u8]) -> String {
     out
 }
 
+/// OpenAI's call in a dialect.
+fn own(dialect: Dialect, body: Bytes) -> Bytes {
+    if dialect == Dialect::OpenAi {
+        return body;
+    }
+    let call = Call::decode(asked(Dialect::OpenAi, false), body).unwrap();
+    let shape = TargetShape { max_output_tokens: Some(4_096), ..TargetShape::new(dialect, "gpt-4o") };
+    encode_call(&call, &shape).unwrap().body
+}
+
+fn whole(dialect: Dialect, (call, answer): (Bytes, Bytes)) -> Whole {
+    let call = own(dialect, call);
+    let as_caller = Call::decode(asked(dialect, false), call.clone()).unwrap();
+    let (answer, _) = relay_answer(&as_caller, Dialect::OpenAi, answer).unwrap();
+    Whole { call, answer }
+}
+
 /// The exchange as one dialect has it.
 pub(crate) fn exchange(wire: Wire) -> Exchange {
     let file = "openai.openai.chat.jsonl";
-    let (call, answer) = recorded(file, "instructions_with_tool_calls_keep_instructions#1");
+    let (call, answer) = recorded(file, "test_dbos_agent_override_deps_in_workflow#0");
+    let chat = whole(wire.dialect, (stretched(&call, CALL), answer));
+    let (_, answer) = recorded(file, "instructions_with_tool_calls_keep_instructions#0");
+    let (call, _) = recorded(file, "instructions_with_tool_calls_keep_instructions#1");
     let (_, stream) = recorded(file, "test_dbos_agent_iter#0");
-    let own = |body: Bytes| {
-        let call = Call::decode(asked(Dialect::OpenAi, false), body.clone()).unwrap();
-        let shape = TargetShape { max_output_tokens: Some(4_096), ..TargetShape::new(wire.dialect, "gpt-4o") };
-        if wire.dialect == Dialect::OpenAi { body } else { encode_call(&call, &shape).unwrap().body }
-    };
-    let long_call = own(long(&call));
-    let call = own(stretched(&call, CALL));
-    let as_caller = Call::decode(asked(wire.dialect, false), call.clone()).unwrap();
-    let (answer, _) = relay_answer(&as_caller, Dialect::OpenAi, answer).unwrap();
+    let call = stretched(&call, CALL);
+    let long_call = own(wire.dialect, long(&serde_json::from_slice(&call).unwrap()));
+    let tools = whole(wire.dialect, (call, answer));
     let records = streamed(wire, &stream);
     // Only what carries a word of the answer is a chunk like most are.
     let words = |record: &Bytes| record.len() < 600 && is_text(record);
@@ -143,13 +165,20 @@ pub(crate) fn exchange(wire: Wire) -> Exchange {
     let start = records[..first].to_vec();
     let chunks: Vec<Bytes> = records[first..].iter().filter(|record| words(record)).cloned().collect();
     assert!(chunks.len() > 3, "the stream of {wire:?} has no words");
-    Exchange { call, long_call, answer, start, chunks }
+    Exchange { chat, tools, long_call, start, chunks }
 }
 
 /// Whether a record carries some text, whoever wrote it.
 fn is_text(record: &Bytes) -> bool {
     let text = String::from_utf8_lossy(record);
-    let plain = ["\"delta\":{\"content\":\"", "output_text.delta", "text_delta", "\"parts\":[{\"text\":\"", "contentBlockDelta", "content-delta"];
+    let plain = [
+        "\"delta\":{\"content\":\"",
+        "output_text.delta",
+        "text_delta",
+        "\"parts\":[{\"text\":\"",
+        "contentBlockDelta",
+        "content-delta",
+    ];
     // In a chunk of AWS's the record is base64: all but its first few are words.
     plain.iter().any(|mark| text.contains(mark)) || text.contains("eyJ0eXBlIjoiY29udGVudF9ibG9ja19kZWx0YSI")
 }

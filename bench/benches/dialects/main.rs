@@ -1,7 +1,12 @@
 //! What it costs to translate between each caller and each provider, to pass bytes through, and to read an envelope, in processor
 //! time of one thread. `make bench` writes what this measures into bench/README.md.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a measurement tells by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a measurement tells by panicking"
+)]
 
 mod cpu;
 mod fixtures;
@@ -9,11 +14,11 @@ mod fixtures;
 use std::{hint::black_box, time::Duration};
 
 use bytes::Bytes;
-use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use dialect::{Call, Dialect, Meter, Relay, TargetShape, Wire, encode_call, relay_answer};
 
 use cpu::{CpuTime, pieces};
-use fixtures::{Exchange, WIRES, asked, exchange};
+use fixtures::{Exchange, WIRES, Whole, asked, exchange};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -31,17 +36,23 @@ fn serve(dialect: Dialect, wire: Wire, call: &Bytes, answer: &Bytes) -> (Bytes, 
 }
 
 fn call_and_answer(criterion: &mut Criterion<CpuTime>) {
-    let mut group = criterion.benchmark_group("call and answer");
-    for dialect in Dialect::ALL {
-        let caller = exchange(dialect.into());
-        for (name, wire) in WIRES {
-            let provider = exchange(wire);
-            group.bench_function(BenchmarkId::new(dialect.as_str(), name), |bencher| {
-                bencher.iter(|| serve(dialect, wire, black_box(&caller.call), black_box(&provider.answer)));
-            });
+    let kinds: [(&str, fn(&Exchange) -> &Whole); 2] =
+        [("call and answer", |exchange| &exchange.chat), ("with tools", |exchange| &exchange.tools)];
+    let providers = WIRES.map(|(name, wire)| (name, wire, exchange(wire)));
+    for (kind, of) in kinds {
+        let mut group = criterion.benchmark_group(kind);
+        for dialect in Dialect::ALL {
+            let caller = exchange(dialect.into());
+            let call = &of(&caller).call;
+            for (name, wire, provider) in &providers {
+                let (wire, answer) = (*wire, &of(provider).answer);
+                group.bench_function(BenchmarkId::new(dialect.as_str(), name), |bencher| {
+                    bencher.iter(|| serve(dialect, wire, black_box(call), black_box(answer)));
+                });
+            }
         }
+        group.finish();
     }
-    group.finish();
 }
 
 /// A stream that has begun.
@@ -56,14 +67,15 @@ fn begun(call: &Call, wire: Wire, provider: &Exchange) -> Relay {
 
 fn chunk(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("chunk");
+    let providers = WIRES.map(|(name, wire)| (name, wire, exchange(wire)));
     for dialect in Dialect::ALL {
-        let body = exchange(dialect.into()).call;
+        let body = exchange(dialect.into()).chat.call;
         let call = Call::decode(asked(dialect, true), body).unwrap();
-        for (name, wire) in WIRES {
-            let provider = exchange(wire);
+        for (name, wire, provider) in &providers {
+            let (name, wire) = (*name, *wire);
             group.throughput(pieces(provider.chunks.len()));
             group.bench_function(BenchmarkId::new(dialect.as_str(), name), |bencher| {
-                let setup = || (begun(&call, wire, &provider), Vec::with_capacity(provider.chunks.len()));
+                let setup = || (begun(&call, wire, provider), Vec::with_capacity(provider.chunks.len()));
                 let run = |(mut relay, mut out): (Relay, Vec<Bytes>)| {
                     for chunk in &provider.chunks {
                         relay.push(black_box(chunk.clone()), &mut out).unwrap();
@@ -82,8 +94,13 @@ fn envelope(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("envelope");
     for dialect in Dialect::ALL {
         let caller = exchange(dialect.into());
-        for (name, body) in [("1 KB", &caller.call), ("70 KB", &caller.long_call)] {
-            group.throughput(pieces(body.len().div_ceil(1_000)));
+        let calls = [
+            ("1 KB", &caller.chat.call),
+            ("1 KB with tools", &caller.tools.call),
+            ("70 KB with tools", &caller.long_call),
+        ];
+        for (name, body) in calls {
+            group.throughput(pieces((body.len() + 512) / 1_024));
             group.bench_function(BenchmarkId::new(dialect.as_str(), name), |bencher| {
                 bencher.iter(|| Call::decode(asked(dialect, false), black_box(body).clone()).unwrap());
             });
@@ -121,10 +138,11 @@ fn tree(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("tree");
     let openai = exchange(Dialect::OpenAi.into());
     let through = |body: &Bytes| serde_json::from_slice::<serde_json::Value>(body).unwrap().to_string();
-    group.throughput(Throughput::Elements(1));
-    group.bench_function("call and answer", |bencher| {
-        bencher.iter(|| (through(black_box(&openai.call)), through(black_box(&openai.answer))));
-    });
+    for (kind, whole) in [("call and answer", &openai.chat), ("with tools", &openai.tools)] {
+        group.bench_function(kind, |bencher| {
+            bencher.iter(|| (through(black_box(&whole.call)), through(black_box(&whole.answer))));
+        });
+    }
     group.bench_function("chunk", |bencher| {
         let data = openai.chunks[0].strip_prefix(b"data: ").unwrap().trim_ascii_end();
         let data = Bytes::copy_from_slice(data);

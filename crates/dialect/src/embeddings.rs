@@ -105,7 +105,9 @@ impl EmbeddingsRequest {
                 EmbeddingsInput::Tokens(_) => {
                     ("input".to_owned(), "tokens are those of another model; send text")
                 }
-                EmbeddingsInput::Opaque(_) => (format!("input[{index}]"), "only text is embedded there"),
+                EmbeddingsInput::Opaque(_) => {
+                    (crate::json::nth("input", index), "only text is embedded there")
+                }
             };
             return Err(Fault::no_word(target, &place, why));
         }

@@ -10,7 +10,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::{Fault, canonical::Extra, canonical::Json};
+use crate::{Fault, canonical::Extra, canonical::Json, scan::is_plain};
 
 /// More fields than any real object of either dialect has; bounds the search for duplicates.
 const MOST_FIELDS: usize = 256;
@@ -39,7 +39,8 @@ impl<'de> Visitor<'de> for Fields {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
+        // Most objects have a few fields; growing by and by would copy them twice.
+        let mut fields: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::with_capacity(8);
         while let Some((Key(name), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
             if fields.len() >= MOST_FIELDS {
                 return Err(serde::de::Error::custom("too many fields in one object"));
@@ -80,7 +81,11 @@ impl<'de> Deserialize<'de> for Key<'de> {
 impl<'a> Object<'a> {
     /// Reads a whole body.
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Fault> {
-        serde_json::from_slice(body)
+        // Once for all: a reader of bytes looks at the characters of each string anew.
+        let text = std::str::from_utf8(body).map_err(|error| {
+            Fault::invalid(format!("the body is not UTF-8 at byte {}", error.valid_up_to()))
+        })?;
+        serde_json::from_str(text)
             .map_err(|error| Fault::invalid(format!("the body is not understood: {error}")))
     }
 
@@ -115,7 +120,7 @@ impl<'a> Object<'a> {
 
     /// The place of a field, for faults.
     pub(crate) fn place_of(&self, name: &str) -> String {
-        if self.place.is_empty() { name.to_owned() } else { format!("{}.{name}", self.place) }
+        if self.place.is_empty() { name.to_owned() } else { [&self.place, ".", name].concat() }
     }
 
     /// Takes a field; a `null` is as good as none.
@@ -193,6 +198,23 @@ fn camel_case(name: &str) -> Option<String> {
     Some(camel)
 }
 
+/// The place of an element of an array: made for each element of each call, so without the machinery of formatting.
+pub(crate) fn nth(place: &str, index: usize) -> String {
+    let mut text = String::with_capacity(place.len() + 8);
+    text.push_str(place);
+    text.push('[');
+    let mut ten = 1;
+    while index / ten >= 10 {
+        ten *= 10;
+    }
+    while ten > 0 {
+        text.push(char::from(b"0123456789"[..].get(index / ten % 10).copied().unwrap_or(b'0')));
+        ten /= 10;
+    }
+    text.push(']');
+    text
+}
+
 /// Whether a raw value is a text.
 pub(crate) fn is_string(value: &RawValue) -> bool {
     value.get().starts_with('"')
@@ -237,18 +259,20 @@ impl ObjectWriter<'_> {
             self.out.push(b',');
         }
         self.first = false;
-        write_value(self.out, name);
+        write_text(self.out, name);
         self.out.push(b':');
     }
 
     pub(crate) fn string(&mut self, name: &str, text: &str) {
         self.key(name);
-        write_value(self.out, text);
+        write_text(self.out, text);
     }
 
     pub(crate) fn opt_string(&mut self, name: &str, text: Option<&str>) {
-        self.key(name);
-        write_value(self.out, &text);
+        match text {
+            Some(text) => self.string(name, text),
+            None => self.null(name),
+        }
     }
 
     pub(crate) fn bool(&mut self, name: &str, value: bool) {
@@ -329,13 +353,24 @@ impl ArrayWriter<'_> {
 
     pub(crate) fn string(&mut self, text: &str) {
         self.next();
-        write_value(self.out, text);
+        write_text(self.out, text);
     }
 
     pub(crate) fn raw(&mut self, json: &str) {
         self.next();
         self.out.extend_from_slice(json.as_bytes());
     }
+}
+
+/// Writes a text. Most need no escapes, and all of one is looked at faster than its bytes one by one.
+fn write_text(out: &mut Vec<u8>, text: &str) {
+    if !is_plain(text.as_bytes()) {
+        return write_value(out, text);
+    }
+    out.reserve(text.len() + 2);
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
 }
 
 fn write_value<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {

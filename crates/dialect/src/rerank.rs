@@ -120,7 +120,7 @@ pub(crate) fn encode(call: &Call, target: &TargetShape<'_>) -> Result<Outbound, 
 fn texts(question: &Question<'_>, target: Dialect) -> Result<Vec<String>, Fault> {
     let documents = question.documents.iter().enumerate();
     let text = |(index, document): (usize, &&RawValue)| {
-        let place = format!("documents[{index}]");
+        let place = crate::json::nth("documents", index);
         if is_string(document) {
             return serde_json::from_str(document.get())
                 .map_err(|error| Fault::invalid(format!("`{place}` is no string: {error}")).at(place));
@@ -203,7 +203,7 @@ fn results<'a>(answer: &mut Object<'a>, question: &Question<'_>) -> Result<Vec<R
     }
     let mut results = Vec::new();
     for (place, value) in answer.take_array(name)?.into_iter().enumerate() {
-        let mut result = Object::read(value, format!("{name}[{place}]"))?;
+        let mut result = Object::read(value, crate::json::nth(name, place))?;
         let Some(index) = result.take_as::<u64>("index", "a number")? else {
             return Err(result.wrong("index", "a number"));
         };

@@ -359,6 +359,11 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// Whether a text stands in a string as it is.
+pub(crate) fn is_plain(text: &[u8]) -> bool {
+    plain(text) == text.len()
+}
+
 /// How many bytes at the start need no care inside a string: neither quote nor backslash nor control character.
 #[inline(always)]
 fn plain(bytes: &[u8]) -> usize {

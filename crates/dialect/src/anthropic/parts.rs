@@ -22,7 +22,7 @@ pub(crate) fn content(message: &mut Object<'_>, name: &str) -> Result<Vec<Part>,
         return Err(message.wrong(name, "a string or an array"));
     };
     let blocks = blocks.into_iter().enumerate();
-    blocks.map(|(index, value)| block(value, format!("{place}[{index}]"))).collect()
+    blocks.map(|(index, value)| block(value, crate::json::nth(&place, index))).collect()
 }
 
 fn block(value: &RawValue, place: String) -> Result<Part, Fault> {

@@ -150,7 +150,7 @@ fn messages(call: &mut Object<'_>) -> Result<Vec<Message>, Fault> {
         messages.push(Message { role: Role::System, parts: system, extra: Extra::new() });
     }
     for (index, value) in call.take_array("messages")?.into_iter().enumerate() {
-        let mut message = Object::read(value, format!("messages[{index}]"))?;
+        let mut message = Object::read(value, crate::json::nth("messages", index))?;
         let role = match message.need_string("role")?.as_str() {
             "user" => Role::User,
             "assistant" => Role::Assistant,
@@ -175,7 +175,7 @@ pub(crate) fn results_first(mut parts: Vec<Part>) -> Vec<Part> {
 
 fn tools(call: &mut Object<'_>) -> Result<Vec<Tool>, Fault> {
     let tools = call.take_array("tools")?.into_iter().enumerate();
-    tools.map(|(index, value)| tool(value, format!("tools[{index}]"))).collect()
+    tools.map(|(index, value)| tool(value, crate::json::nth("tools", index))).collect()
 }
 
 fn tool(value: &RawValue, place: String) -> Result<Tool, Fault> {

@@ -18,7 +18,7 @@ pub(crate) fn content(holder: &mut Object<'_>, name: &str) -> Result<Vec<Part>, 
     let place = holder.place_of(name);
     let mut parts: Vec<Part> = Vec::new();
     for (index, value) in holder.take_array(name)?.into_iter().enumerate() {
-        let place = format!("{place}[{index}]");
+        let place = crate::json::nth(&place, index);
         let last = parts.last_mut().filter(|part| part.cache.is_none());
         match (cache_point(value, &place)?, last) {
             (Some(mark), Some(last)) => last.cache = Some(mark),
@@ -67,8 +67,8 @@ fn block(value: &RawValue, place: String) -> Result<Part, Fault> {
     if let Some(mut cited) = block.take_object("citationsContent")? {
         let mut text = String::new();
         for (index, value) in cited.take_array("content")?.into_iter().enumerate() {
-            text +=
-                &Object::read(value, cited.place_of(&format!("content[{index}]")))?.need_string("text")?;
+            text += &Object::read(value, cited.place_of(&crate::json::nth("content", index)))?
+                .need_string("text")?;
         }
         let citations: Result<Vec<_>, Fault> =
             cited.take_array("citations")?.into_iter().map(citation).collect();

@@ -122,7 +122,7 @@ fn messages(call: &mut Object<'_>) -> Result<Vec<Message>, Fault> {
         messages.push(Message { role: Role::System, parts: system, extra: Extra::new() });
     }
     for (index, value) in call.take_array("messages")?.into_iter().enumerate() {
-        let mut message = Object::read(value, format!("messages[{index}]"))?;
+        let mut message = Object::read(value, crate::json::nth("messages", index))?;
         let role = match message.need_string("role")?.as_str() {
             "user" => Role::User,
             "assistant" => Role::Assistant,
@@ -142,7 +142,7 @@ fn messages(call: &mut Object<'_>) -> Result<Vec<Message>, Fault> {
 fn tools(config: &mut Object<'_>) -> Result<Vec<Tool>, Fault> {
     let mut tools: Vec<Tool> = Vec::new();
     for (index, value) in config.take_array("tools")?.into_iter().enumerate() {
-        let place = format!("toolConfig.tools[{index}]");
+        let place = crate::json::nth("toolConfig.tools", index);
         let last = tools.last_mut().filter(|tool| tool.cache.is_none());
         match (parts::cache_point(value, &place)?, last) {
             (Some(mark), Some(last)) => last.cache = Some(mark),

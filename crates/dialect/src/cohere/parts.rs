@@ -26,7 +26,7 @@ pub(crate) fn content(message: &mut Object<'_>) -> Result<Vec<Part>, Fault> {
         return Err(message.wrong("content", "a string or an array"));
     };
     let items = items.into_iter().enumerate();
-    items.map(|(index, value)| piece(value, format!("{place}[{index}]"))).collect()
+    items.map(|(index, value)| piece(value, crate::json::nth(&place, index))).collect()
 }
 
 fn piece(value: &RawValue, place: String) -> Result<Part, Fault> {
@@ -84,7 +84,7 @@ pub(crate) fn assistant(message: &mut Object<'_>) -> Result<Vec<Part>, Fault> {
         }
     }
     for (index, value) in message.take_array("tool_calls")?.into_iter().enumerate() {
-        let mut call = Object::read(value, message.place_of(&format!("tool_calls[{index}]")))?;
+        let mut call = Object::read(value, message.place_of(&crate::json::nth("tool_calls", index)))?;
         let Some(mut function) = call.take_object("function")? else {
             return Err(call.wrong("function", "an object"));
         };

@@ -63,7 +63,7 @@ pub(crate) fn loss(name: &str, value: &str) -> Loss {
 
 fn messages(call: &mut Object<'_>) -> Result<Vec<Message>, Fault> {
     let messages = call.take_array("messages")?.into_iter().enumerate();
-    messages.map(|(index, value)| message(value, format!("messages[{index}]"))).collect()
+    messages.map(|(index, value)| message(value, crate::json::nth("messages", index))).collect()
 }
 
 fn message(value: &RawValue, place: String) -> Result<Message, Fault> {
@@ -89,7 +89,7 @@ fn message(value: &RawValue, place: String) -> Result<Message, Fault> {
 fn tools(call: &mut Object<'_>, strict: Option<bool>) -> Result<Vec<Tool>, Fault> {
     let mut tools = Vec::new();
     for (index, value) in call.take_array("tools")?.into_iter().enumerate() {
-        let mut tool = Object::read(value, format!("tools[{index}]"))?;
+        let mut tool = Object::read(value, crate::json::nth("tools", index))?;
         tool.take("type");
         let Some(mut function) = tool.take_object("function")? else {
             return Err(tool.wrong("function", "an object"));

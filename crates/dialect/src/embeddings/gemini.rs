@@ -36,11 +36,11 @@ pub(super) fn decode(body: &[u8], model: &str) -> Result<EmbeddingsRequest, Faul
         first = Some(beside);
     } else {
         for (index, value) in list(&mut call, "requests")?.into_iter().enumerate() {
-            let (input, beside) = request(read_object(value, format!("requests[{index}]"))?)?;
+            let (input, beside) = request(read_object(value, crate::json::nth("requests", index))?)?;
             inputs.push(input);
             match &first {
                 Some(first) if *first != beside => {
-                    let place = format!("requests[{index}]");
+                    let place = crate::json::nth("requests", index);
                     let message =
                         format!("`{place}` asks for another kind of vector than the first; send it apart");
                     return Err(Fault::unsupported(message).at(place));

@@ -80,7 +80,7 @@ pub(super) fn write(
 pub(super) fn read(answer: &mut Object<'_>) -> Result<EmbeddingsAnswer, Fault> {
     let mut vectors = Vec::new();
     for (place, value) in answer.take_array("data")?.into_iter().enumerate() {
-        let mut item = Object::read(value, format!("data[{place}]"))?;
+        let mut item = Object::read(value, crate::json::nth("data", place))?;
         let index: usize = item.take_as("index", "a number")?.unwrap_or(place);
         let vector = item.take("embedding").ok_or_else(|| item.wrong("embedding", "an array"))?;
         vectors.push((index, Vector::read(vector)?));

@@ -50,7 +50,7 @@ pub(crate) fn tier(report: &RawValue) -> Result<Option<String>, Fault> {
 }
 
 fn candidate(value: &RawValue, (id, index): (&str, usize)) -> Result<Choice, Fault> {
-    let mut candidate = read(value, format!("candidates[{index}]"))?;
+    let mut candidate = read(value, crate::json::nth("candidates", index))?;
     let mut said = match take_object(&mut candidate, "content")? {
         Some(mut content) => parts::parts(&mut content)?,
         None => Vec::new(),

@@ -42,7 +42,7 @@ pub(crate) fn list<'a>(object: &mut Object<'a>, name: &str) -> Result<Vec<&'a Ra
 pub(crate) fn parts(content: &mut Object<'_>) -> Result<Vec<Part>, Fault> {
     let place = content.place_of("parts");
     let values = list(content, "parts")?.into_iter().enumerate();
-    values.map(|(index, value)| part(value, format!("{place}[{index}]"))).collect()
+    values.map(|(index, value)| part(value, crate::json::nth(&place, index))).collect()
 }
 
 fn part(value: &RawValue, place: String) -> Result<Part, Fault> {

@@ -119,7 +119,7 @@ fn system(call: &mut Object<'_>) -> Result<Vec<Message>, Fault> {
 fn contents(call: &mut Object<'_>) -> Result<Vec<Message>, Fault> {
     let mut messages = Vec::new();
     for (index, value) in list(call, "contents")?.into_iter().enumerate() {
-        let mut content = read(value, format!("contents[{index}]"))?;
+        let mut content = read(value, crate::json::nth("contents", index))?;
         let role = content.take_string("role")?.unwrap_or_else(|| "user".to_owned()).to_ascii_lowercase();
         let role = match role.as_str() {
             "user" | "function" | "tool" | "" => Role::User,
@@ -139,10 +139,10 @@ fn contents(call: &mut Object<'_>) -> Result<Vec<Message>, Fault> {
 fn tools(call: &mut Object<'_>) -> Result<Vec<Tool>, Fault> {
     let mut tools = Vec::new();
     for (index, value) in list(call, "tools")?.into_iter().enumerate() {
-        let mut group = read(value, format!("tools[{index}]"))?;
+        let mut group = read(value, crate::json::nth("tools", index))?;
         let place = group.place_of("functionDeclarations");
         for (index, value) in list(&mut group, "functionDeclarations")?.into_iter().enumerate() {
-            tools.push(function(value, format!("{place}[{index}]"))?);
+            tools.push(function(value, crate::json::nth(&place, index))?);
         }
         for (kind, value) in group.rest() {
             let value = Json::parse(&format!("{{\"{kind}\":{}}}", value.text()));

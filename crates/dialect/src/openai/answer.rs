@@ -22,7 +22,7 @@ fn read(body: &[u8]) -> Result<Answer, Fault> {
         return Err(completion.wrong("choices", "an array with a choice"));
     }
     let choices = choices.into_iter().enumerate();
-    let choices = choices.map(|(index, choice)| read_choice(choice, format!("choices[{index}]")));
+    let choices = choices.map(|(index, choice)| read_choice(choice, crate::json::nth("choices", index)));
     Ok(Answer {
         choices: choices.collect::<Result<_, _>>()?,
         id: completion.take_string("id")?.unwrap_or_default(),

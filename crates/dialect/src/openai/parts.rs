@@ -25,7 +25,7 @@ pub(crate) fn content(message: &mut Object<'_>) -> Result<Vec<Part>, Fault> {
         return Err(message.wrong("content", "a string or an array"));
     };
     let items = items.into_iter().enumerate();
-    items.map(|(index, item)| content_part(item, format!("{place}[{index}]"))).collect()
+    items.map(|(index, item)| content_part(item, crate::json::nth(&place, index))).collect()
 }
 
 fn content_part(value: &RawValue, place: String) -> Result<Part, Fault> {
@@ -120,7 +120,7 @@ pub(crate) fn assistant(message: &mut Object<'_>) -> Result<Vec<Part>, Fault> {
     }
     let place = message.place_of("tool_calls");
     for (index, value) in message.take_array("tool_calls")?.into_iter().enumerate() {
-        parts.push(tool_call(value, format!("{place}[{index}]"), index)?);
+        parts.push(tool_call(value, crate::json::nth(&place, index), index)?);
     }
     Ok(parts)
 }

@@ -29,6 +29,35 @@ pub(crate) struct Probe<'a> {
     pub(crate) tier: Option<Cow<'a, str>>,
     /// The length of what was written.
     pub(crate) chars: u64,
+    said: Said,
+}
+
+/// What was written.
+#[derive(Debug, Default, Clone, Copy)]
+enum Said {
+    #[default]
+    Nothing,
+    /// Nothing but a text of the first choice: so are most records of a stream.
+    Text(Text),
+    /// Something else, or by another choice.
+    More,
+}
+
+impl Probe<'_> {
+    /// The text, when the record (whose data this is) holds nothing else that matters.
+    pub(crate) fn only_text<'a>(&self, json: &'a [u8]) -> Option<Cow<'a, str>> {
+        let is_all = self.choices == Some(1) && self.finished == 0 && self.usage.is_none();
+        match self.said {
+            Said::Text(text) if is_all && text.chars > 0 => Scanner::new(json).read(text),
+            _ => None,
+        }
+    }
+
+    fn says_more(&mut self, more: bool) {
+        if more {
+            self.said = Said::More;
+        }
+    }
 }
 
 /// Reads a body or the data of a record.
@@ -98,9 +127,22 @@ impl<'a> Reader<'a> {
             b"error" => self.probe.is_error |= self.is_truthy()?,
             b"delta" | b"message" => self.said()?,
             b"text" => self.count(&[b"text"])?,
+            b"index" => {
+                let is_other = self.value()? != b"0";
+                self.probe.says_more(is_other);
+            }
+            b"logprobs" => {
+                let are_told = self.value()? != b"null";
+                self.probe.says_more(are_told);
+            }
             _ => _ = self.scanner.skip()?,
         }
         Ok(())
+    }
+
+    fn value(&mut self) -> Result<&'a [u8], ScanError> {
+        let span = self.scanner.skip()?;
+        Ok(self.scanner.bytes(span))
     }
 
     /// What the model said; reasoning that comes under two names counts once.
@@ -109,7 +151,11 @@ impl<'a> Reader<'a> {
         let mut has_reasoning = false;
         loop {
             if let Some(Token::Key(key)) = self.scanner.next()? {
-                match self.scanner.name(key).as_ref() {
+                let (name, from) = (self.scanner.name(key), self.scanner.at());
+                if name.as_ref() == b"content" && self.plain_text()? {
+                    continue;
+                }
+                match name.as_ref() {
                     b"content" | b"refusal" => self.count(&[b"content", b"text", b"thinking"])?,
                     b"reasoning_content" | b"reasoning" if !has_reasoning => {
                         let before = self.probe.chars;
@@ -123,11 +169,25 @@ impl<'a> Reader<'a> {
                     }
                     _ => _ = self.scanner.skip()?,
                 }
+                let value = Span { start: from, end: self.scanner.at() };
+                let is_more = self.scanner.bytes(value).trim_ascii() != b"null";
+                self.probe.says_more(is_more && name.as_ref() != b"role");
             }
             if self.scanner.depth() <= outer {
                 return Ok(());
             }
         }
+    }
+
+    /// Takes a value that is a text.
+    fn plain_text(&mut self) -> Result<bool, ScanError> {
+        let mut ahead = self.scanner.clone();
+        let Some(Token::String(text)) = ahead.next()? else { return Ok(false) };
+        self.scanner = ahead;
+        self.probe.chars = self.probe.chars.saturating_add(text.chars);
+        let is_first = matches!(self.probe.said, Said::Nothing);
+        self.probe.said = if is_first { Said::Text(text) } else { Said::More };
+        Ok(true)
     }
 
     /// Counts a string, or the strings under these names inside a value.

@@ -93,7 +93,7 @@ fn messages(call: &mut Object<'_>) -> Result<Vec<Message>, Fault> {
     let mut messages: Vec<Message> = Vec::new();
     let mut after_tool = false;
     for (index, value) in call.take_array("messages")?.into_iter().enumerate() {
-        let mut object = Object::read(value, format!("messages[{index}]"))?;
+        let mut object = Object::read(value, crate::json::nth("messages", index))?;
         let role = object.need_string("role")?;
         let message = match role.as_str() {
             "system" => spoken(Role::System, object)?,
@@ -141,7 +141,7 @@ fn tool_result(mut object: Object<'_>) -> Result<Message, Fault> {
 
 fn tools(call: &mut Object<'_>) -> Result<Vec<Tool>, Fault> {
     let tools = call.take_array("tools")?.into_iter().enumerate();
-    tools.map(|(index, value)| tool(value, &format!("tools[{index}]"))).collect()
+    tools.map(|(index, value)| tool(value, &crate::json::nth("tools", index))).collect()
 }
 
 fn tool(value: &RawValue, place: &str) -> Result<Tool, Fault> {

@@ -81,6 +81,13 @@ impl Decode for Decoder {
             events.push(Event::Fault(decode_in_band(data)));
             return Ok(());
         }
+        if self.phase == Phase::Started
+            && self.current == 0
+            && let Some(text) = seen.only_text(data)
+        {
+            events.push(Event::Text(text.into_owned()));
+            return Ok(());
+        }
         self.chunk(data, events).map_err(|fault| broken(&fault))?;
         events.extend(seen.usage.map(Event::Usage));
         Ok(())
@@ -109,7 +116,7 @@ impl Decoder {
             events.push(Event::Start { id: self.id.clone(), model, created, usage });
         }
         for (place, choice) in choices.into_iter().enumerate() {
-            let mut choice = Object::read(choice, format!("choices[{place}]"))?;
+            let mut choice = Object::read(choice, crate::json::nth("choices", place))?;
             let index = choice.take_as::<u64>("index", "a number")?.unwrap_or(0);
             let Some(index) = usize::try_from(index).ok().filter(|index| *index < MOST_CHOICES) else {
                 events.push(Event::Unknown);

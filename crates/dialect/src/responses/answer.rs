@@ -35,7 +35,7 @@ fn read(mut response: Object<'_>) -> Result<Answer, Fault> {
     let reason = details.map(|mut details| details.take_string("reason")).transpose()?.flatten();
     let mut turns = Turns::default();
     for (index, item) in response.take_array("output")?.into_iter().enumerate() {
-        turns.item(item, format!("output[{index}]"))?;
+        turns.item(item, crate::json::nth("output", index))?;
     }
     let mut parts: Vec<Part> = turns.messages.into_iter().flat_map(|message| message.parts).collect();
     let logprobs = logprobs(&parts);

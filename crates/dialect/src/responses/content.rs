@@ -24,7 +24,7 @@ pub(crate) fn take(item: &mut Object<'_>, name: &str) -> Result<Vec<Part>, Fault
         return Err(item.wrong(name, "a string or an array"));
     };
     let parts = parts.into_iter().enumerate();
-    parts.map(|(index, value)| part(value, format!("{place}[{index}]"))).collect()
+    parts.map(|(index, value)| part(value, crate::json::nth(&place, index))).collect()
 }
 
 fn part(value: &RawValue, place: String) -> Result<Part, Fault> {

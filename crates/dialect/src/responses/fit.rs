@@ -52,11 +52,11 @@ pub(super) fn fit(mut fit: Request, target: &TargetShape<'_>, losses: &mut Losse
         return Err(Fault::no_word(target.dialect, "response_format", WHY));
     }
     for (index, tool) in fit.tools.iter().enumerate() {
-        fit_tool(tool, &format!("tools[{index}]"), losses)?;
+        fit_tool(tool, &crate::json::nth("tools", index), losses)?;
     }
     fit.tools.retain(|tool| matches!(tool.body, ToolBody::Function { .. }));
     for (index, message) in fit.messages.iter_mut().enumerate() {
-        fit_message(message, &format!("messages[{index}]"), losses)?;
+        fit_message(message, &crate::json::nth("messages", index), losses)?;
     }
     fit.messages.retain(|message| !message.parts.is_empty());
     Ok(fit)

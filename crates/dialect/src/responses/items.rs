@@ -70,7 +70,7 @@ impl Turns {
             return Err(call.wrong("input", "a string or an array"));
         };
         for (index, value) in items.into_iter().enumerate() {
-            self.item(value, format!("input[{index}]"))?;
+            self.item(value, crate::json::nth("input", index))?;
         }
         Ok(())
     }

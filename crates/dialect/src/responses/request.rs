@@ -166,7 +166,7 @@ fn logprobs(call: &mut Object<'_>) -> Result<Option<Logprobs>, Fault> {
 
 fn tools(call: &mut Object<'_>) -> Result<Vec<Tool>, Fault> {
     let tools = call.take_array("tools")?.into_iter().enumerate();
-    tools.map(|(index, value)| tool(value, format!("tools[{index}]"))).collect()
+    tools.map(|(index, value)| tool(value, crate::json::nth("tools", index))).collect()
 }
 
 fn tool(value: &RawValue, place: String) -> Result<Tool, Fault> {

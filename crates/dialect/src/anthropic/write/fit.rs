@@ -60,7 +60,7 @@ fn is_foreign(part: &Part) -> bool {
 
 fn fit_tools(request: &mut Request, losses: &mut Losses) -> Result<(), Fault> {
     for (index, tool) in request.tools.iter().enumerate() {
-        fit_tool(tool, &format!("tools[{index}]"), losses)?;
+        fit_tool(tool, &crate::json::nth("tools", index), losses)?;
     }
     request.tools.retain(|tool| matches!(tool.body, ToolBody::Function { .. }));
     if matches!(request.tool_choice, Some(ToolChoice::Opaque(_))) {
@@ -82,7 +82,7 @@ fn fit_tool(tool: &Tool, place: &str, losses: &mut Losses) -> Result<(), Fault> 
 fn fit_messages(request: &mut Request, losses: &mut Losses) -> Result<(), Fault> {
     let mut spoken = false;
     for (index, message) in request.messages.iter_mut().enumerate() {
-        let place = format!("messages[{index}]");
+        let place = crate::json::nth("messages", index);
         if matches!(message.role, Role::System | Role::Developer) && spoken {
             losses.default(&place, "moved into the system prompt");
         }

@@ -58,7 +58,7 @@ pub(super) fn add_field(request: &mut Request, name: &str, json: &str) {
 
 fn fit_tools(request: &mut Request, target: &TargetShape<'_>, losses: &mut Losses) -> Result<(), Fault> {
     for (index, tool) in request.tools.iter_mut().enumerate() {
-        let place = format!("tools[{index}]");
+        let place = crate::json::nth("tools", index);
         losses.extra(&place, &tool.extra)?;
         tool.extra.clear();
         match &mut tool.body {

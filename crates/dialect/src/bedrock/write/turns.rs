@@ -39,7 +39,7 @@ pub(super) fn fit(request: &mut Request, family: Family, losses: &mut Losses) ->
     let mut system: Vec<Part> = Vec::new();
     let mut turns: Vec<Message> = Vec::new();
     for (index, message) in std::mem::take(&mut request.messages).into_iter().enumerate() {
-        let place = format!("messages[{index}]");
+        let place = crate::json::nth("messages", index);
         let is_system = matches!(message.role, Role::System | Role::Developer);
         if is_system && !turns.is_empty() {
             losses.default(&place, "moved into the system prompt");

@@ -31,7 +31,7 @@ pub(super) fn fit(mut fit: Request, target: &TargetShape<'_>, losses: &mut Losse
     fit_tools(&mut fit, losses)?;
     fit_choice(&mut fit, losses)?;
     for (index, message) in fit.messages.iter_mut().enumerate() {
-        fit_message(message, &format!("messages[{index}]"), losses)?;
+        fit_message(message, &crate::json::nth("messages", index), losses)?;
     }
     fit.messages.retain(|message| !message.parts.is_empty());
     if fit.messages.is_empty() {
@@ -55,7 +55,7 @@ fn fit_tools(request: &mut Request, losses: &mut Losses) -> Result<(), Fault> {
     let is_strict = |tool: &crate::Tool| matches!(tool.body, ToolBody::Function { strict: Some(true), .. });
     let are_strict = !request.tools.is_empty() && request.tools.iter().all(is_strict);
     for (index, tool) in request.tools.iter_mut().enumerate() {
-        let place = format!("tools[{index}]");
+        let place = crate::json::nth("tools", index);
         losses.extra(&place, &tool.extra)?;
         tool.extra.clear();
         if tool.cache.take().is_some() {

@@ -87,7 +87,7 @@ fn drop_foreign(request: &mut Request, losses: &mut Losses) {
 
 fn fit_tools(request: &mut Request, losses: &mut Losses) -> Result<(), Fault> {
     for (index, tool) in request.tools.iter().enumerate() {
-        let place = format!("tools[{index}]");
+        let place = crate::json::nth("tools", index);
         if let ToolBody::Opaque { kind, .. } = &tool.body {
             losses.refuse(&place, &format!("tools of the type `{kind}` exist only in their own dialect"))?;
             continue;
@@ -126,7 +126,7 @@ fn fit_messages(
 ) -> Result<(), Fault> {
     let mut spoken = false;
     for (index, message) in request.messages.iter_mut().enumerate() {
-        let place = format!("messages[{index}]");
+        let place = crate::json::nth("messages", index);
         if matches!(message.role, Role::System | Role::Developer) && spoken {
             losses.default(&place, "moved into the system prompt");
         }
