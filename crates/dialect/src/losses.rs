@@ -2,10 +2,7 @@
 //!
 //! Losing what decides the answer is refused unless the target is allowed to drop it; losing a hint is always told.
 
-use std::{
-    borrow::Cow,
-    hash::{DefaultHasher, Hash, Hasher},
-};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::{
     Dialect, Fault, OnUnsupported, TargetShape, anthropic, bedrock,
@@ -57,7 +54,7 @@ impl Losses {
 
     /// Tells that a field was left out; places lose their numbers, so that the list stays short.
     pub(crate) fn drop(&mut self, place: &str) {
-        let place = without_numbers(&self.named(place));
+        let place = without_numbers(place);
         if !self.dropped.contains(&place) {
             self.dropped.push(place);
         }
@@ -71,27 +68,11 @@ impl Losses {
     /// Refuses, or where dropping is allowed, drops.
     pub(crate) fn refuse(&mut self, place: &str, why: &str) -> Result<(), Fault> {
         match self.on_unsupported {
-            OnUnsupported::Refuse => Err(Fault::no_word(self.target, &self.named(place), why)),
+            OnUnsupported::Refuse => Err(Fault::no_word(self.target, place, why)),
             OnUnsupported::Drop => {
                 self.drop(place);
                 Ok(())
             }
-        }
-    }
-
-    /// A place in the words of the caller, where they differ from those that are used here. Turns are not counted as items
-    /// are, so their numbers say nothing to a caller who wrote items.
-    fn named<'a>(&self, place: &'a str) -> Cow<'a, str> {
-        if self.origin != Dialect::Responses {
-            return Cow::Borrowed(place);
-        }
-        match place {
-            "reasoning_effort" | "thinking" => Cow::Borrowed("reasoning.effort"),
-            "response_format" => Cow::Borrowed("text.format"),
-            _ if place.starts_with("messages[") => {
-                Cow::Owned(without_numbers(place).replacen("messages", "input", 1))
-            }
-            _ => Cow::Owned(place.replacen("response_format.json_schema", "text.format", 1)),
         }
     }
 
@@ -208,7 +189,7 @@ pub(crate) fn unseal_ids(request: &mut Request) {
 }
 
 /// `messages[3].content[0].x` as `messages[].content[].x`.
-fn without_numbers(place: &str) -> String {
+pub(crate) fn without_numbers(place: &str) -> String {
     let mut inside = false;
     let keep = |c: &char| {
         inside = match c {

@@ -52,11 +52,10 @@ pub fn encode_call(call: &Call, target: &TargetShape<'_>) -> Result<Outbound, Fa
         return if call.envelope.places.is_form { Ok(outbound) } else { finish(outbound, target) };
     }
     let request = call.request()?;
-    let words = Words::of(&request);
-    words.tell(match call.operation {
-        Operation::CountTokens => count::encode_request(request, target),
+    match call.operation {
+        Operation::CountTokens => Words::of(&request).tell(count::encode_request(request, target)),
         _ => encode_request(request, target),
-    })
+    }
 }
 
 /// Whether a call goes through the canonical form.
@@ -80,7 +79,11 @@ fn finish(call: Outbound, target: &TargetShape<'_>) -> Result<Outbound, Fault> {
 ///
 /// # Errors
 /// The target has no word for something in the call; the fault names the field.
-pub fn encode_request(mut request: Request, target: &TargetShape<'_>) -> Result<Outbound, Fault> {
+pub fn encode_request(request: Request, target: &TargetShape<'_>) -> Result<Outbound, Fault> {
+    Words::of(&request).tell(write(request, target))
+}
+
+fn write(mut request: Request, target: &TargetShape<'_>) -> Result<Outbound, Fault> {
     if target.dialect != Dialect::Gemini {
         unseal_ids(&mut request);
     }
