@@ -111,8 +111,7 @@ pub(super) async fn attempt(one: Try<'_>) -> Result<Success, Trouble> {
         in_flight,
     };
     if one.call.operation.is_raw() {
-        let meter = Meter::new(one.wire.dialect, content_type(&head.headers));
-        let raw = RawAnswer::open((status, one.call.operation), meter, pull, origin, due).await?;
+        let raw = pass(&one, (status, &head.headers), pull, origin, due).await?;
         return Ok(Success { status: status.as_u16(), headers, opened: Opened::Raw(Box::new(raw)) });
     }
     if !one.call.envelope.stream {
@@ -128,6 +127,33 @@ pub(super) async fn attempt(one: Try<'_>) -> Result<Success, Trouble> {
     let relay = dialect::Relay::new(one.call, one.wire);
     let stream = AnswerStream::open(relay, pull, origin, due).await?;
     Ok(Success { status: status.as_u16(), headers, opened: Opened::Stream(Box::new(stream)) })
+}
+
+/// Begins to pass an answer on. Not passed on as answers are web pages and errors behind a good status; native callers get even those.
+async fn pass(
+    one: &Try<'_>,
+    (status, headers): (StatusCode, &HeaderMap),
+    pull: Pull,
+    origin: Origin,
+    due: Instant,
+) -> Result<RawAnswer, Trouble> {
+    let (name, operation) = (one.upstream.name(), one.call.operation);
+    let kind = content_type(headers);
+    let is_page = kind.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/html"));
+    if is_page && operation != Operation::Native {
+        let fault = Fault::bad_answer("web_page", "a web page came in place of an answer");
+        return Err(Trouble::fault(name, status.as_u16(), fault));
+    }
+    let meter = Meter::new(one.wire.dialect, kind);
+    let raw = RawAnswer::open((status, operation), meter, pull, origin, due).await?;
+    match raw.hidden_error().filter(|_| operation != Operation::Native) {
+        None => Ok(raw),
+        Some(error) => {
+            // The status says nothing, so the words of the error have to.
+            let fault = dialect::decode_fault(one.wire.dialect, 500, &|_name| None, error);
+            Err(Trouble::fault(name, status.as_u16(), fault))
+        }
+    }
 }
 
 /// Whether a native caller gets a status as it is: not when another provider may know what this one does not, and not when it is our

@@ -70,6 +70,15 @@ impl RawAnswer {
         self.is_over && self.ready.is_none()
     }
 
+    /// Whether the answer is an error in spite of its status: a JSON document that begins with one.
+    pub(super) fn hidden_error(&self) -> Option<&Bytes> {
+        let first = self.ready.as_ref().filter(|_| self.meter.is_json())?;
+        let field =
+            first.trim_ascii_start().strip_prefix(b"{")?.trim_ascii_start().strip_prefix(b"\"error\"")?;
+        let value = field.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+        (!value.starts_with(b"null")).then_some(first)
+    }
+
     /// What the answer says so far, if it may name what the provider holds.
     pub fn told(&self) -> Option<&[u8]> {
         self.told.as_deref()

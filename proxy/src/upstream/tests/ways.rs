@@ -125,6 +125,24 @@ async fn a_raw_answer_that_breaks_off_is_told_as_broken_and_an_error_is_an_error
 }
 
 #[tokio::test]
+async fn a_page_or_an_error_behind_a_good_status_is_no_raw_answer() {
+    let page = Act::Reply(200, "content-type: text/html\r\n", "<html>busy</html>".to_owned());
+    let hidden = r#" { "error" : {"message":"overloaded","type":"server_error"}}"#.to_owned();
+    let hidden = Act::Reply(200, "content-type: application/json\r\n", hidden);
+    for act in [page, hidden] {
+        let (world, _provider) = world("dialect: openai", vec![act]).await;
+        let call = asking(dialect::Dialect::OpenAi, Operation::Moderation, r#"{"model":"m","input":"hi"}"#);
+        assert_eq!(world.ask(&call).await.unwrap_err().code, code::UPSTREAM_FAILED);
+        world.expect_attempts(&[("p0", "transient"), ("p0", "transient")]);
+    }
+    let fine = r#"{"error":null,"results":[]}"#.to_owned();
+    let (world, _provider) =
+        world("dialect: openai", vec![Act::Reply(200, "content-type: application/json\r\n", fine)]).await;
+    let call = asking(dialect::Dialect::OpenAi, Operation::Moderation, r#"{"model":"m","input":"hi"}"#);
+    world.ask(&call).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_raw_call_never_reaches_a_provider_of_another_dialect() {
     let (world, provider) = world("dialect: anthropic", vec![good()]).await;
     let call = asking(dialect::Dialect::OpenAi, Operation::Moderation, r#"{"model":"m","input":"hi"}"#);
