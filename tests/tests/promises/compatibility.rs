@@ -178,13 +178,12 @@ fn cell(line: &str, features: &[Feature]) -> Cell {
 /// calls are the same whoever serves it.
 async fn serve(world: &World) -> Vec<Value> {
     let all = providers();
-    let served: Vec<Behind> = all.into_iter().filter(Behind::is_served).collect();
-    let documents: Vec<String> = served.iter().map(Behind::documents).collect();
-    let routing = providers::routing(&served);
+    let documents: Vec<String> = all.iter().map(Behind::documents).collect();
+    let routing = providers::routing(&all);
     let version = world.apply(&format!("{}---\n{routing}", documents.join("---\n"))).await;
     world.enforced(version).await;
     let mut told = Vec::new();
-    for provider in served {
+    for provider in all {
         let key = world.key(&format!("on-{}", provider.name)).await;
         told.push(provider.told(&key));
     }

@@ -150,14 +150,7 @@ pub(super) fn providers() -> [Behind; 11] {
     ]
 }
 
-/// What the proxy does not speak to providers yet. Their columns are empty.
-const NOT_YET: [&str; 0] = [];
-
 impl Behind {
-    pub(super) fn is_served(&self) -> bool {
-        !NOT_YET.contains(&self.dialect)
-    }
-
     /// Provider, models and the application whose calls it serves.
     pub(super) fn documents(&self) -> String {
         let Self { name, spec, model, .. } = self;
@@ -191,10 +184,10 @@ const NAMES: [&str; 4] = ["gpt-4.1-mini", "gpt-5-mini", "claude-sonnet-4-5", "ge
 const EMBEDDINGS: [&str; 2] = ["text-embedding-3-small", "gemini-embedding-001"];
 
 /// The applications' models, and a route that sends each application to its provider.
-pub(super) fn routing(served: &[Behind]) -> String {
+pub(super) fn routing(behind: &[Behind]) -> String {
     let embeds = |provider: &&Behind| provider.embedding.is_some();
-    let with_embeddings: Vec<Behind> = served.iter().filter(embeds).copied().collect();
-    route("chat", &NAMES, served, "") + &route("embeddings", &EMBEDDINGS, &with_embeddings, "-embedding")
+    let with_embeddings: Vec<Behind> = behind.iter().filter(embeds).copied().collect();
+    route("chat", &NAMES, behind, "") + &route("embeddings", &EMBEDDINGS, &with_embeddings, "-embedding")
 }
 
 fn route(name: &str, models: &[&str], behind: &[Behind], ending: &str) -> String {
