@@ -33,8 +33,8 @@ struct Open {
     thinking: String,
     signature: String,
     details: u64,
-    /// The call that is open, and whether it has arguments.
-    tool: Option<(u32, bool)>,
+    /// The calls that have no arguments so far. Calls may interleave, so only the end tells that none will come.
+    bare: Vec<u32>,
 }
 
 impl Encoder {
@@ -79,13 +79,11 @@ impl Encode for Encoder {
             Event::ToolStart { index, id, name, signature } => {
                 let id = seal_id(&id, signature.as_ref());
                 self.close(out);
-                self.open.tool = Some((index, false));
+                self.open.bare.push(index);
                 self.delta(out, |w| start_tool(w, index, &id, &name));
             }
             Event::ToolArguments { index, fragment } => {
-                if let Some((open, has_arguments)) = &mut self.open.tool {
-                    *has_arguments |= *open == index;
-                }
+                self.open.bare.retain(|bare| *bare != index);
                 self.delta(out, |w| continue_tool(w, index, &fragment));
             }
             Event::PartEnd => self.close(out),
@@ -106,6 +104,7 @@ impl Encode for Encoder {
             Event::Usage(usage) => self.usage = Some(usage),
             Event::Stop { reason, native, .. } => {
                 self.close(out);
+                self.fill(out);
                 let word = reason.encode(Dialect::OpenAi);
                 self.chunk(out, |w| {
                     w.object("delta", |_| {});
@@ -141,11 +140,15 @@ impl Encoder {
         }
     }
 
-    /// Closes what is open: a call without arguments has an empty object, reasoning has its signature.
-    fn close(&mut self, out: &mut Vec<u8>) {
-        if let Some((index, false)) = self.open.tool.take() {
+    /// Gives every call without arguments an empty object.
+    fn fill(&mut self, out: &mut Vec<u8>) {
+        for index in std::mem::take(&mut self.open.bare) {
             self.delta(out, |w| continue_tool(w, index, "{}"));
         }
+    }
+
+    /// Closes the reasoning that is open: it has its signature.
+    fn close(&mut self, out: &mut Vec<u8>) {
         let thinking = std::mem::take(&mut self.open.thinking);
         let signature = std::mem::take(&mut self.open.signature);
         if !signature.is_empty() {
@@ -160,6 +163,7 @@ impl Encoder {
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
+        self.fill(out);
         if self.wants_usage {
             let usage = self.usage.unwrap_or_default();
             let data = object(|w| {

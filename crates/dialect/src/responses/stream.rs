@@ -265,7 +265,10 @@ impl Decoder {
         for part in turns.messages.into_iter().flat_map(|message| message.parts) {
             self.untold(part.body, (kind, told, &id), events);
         }
-        events.push(Event::PartEnd);
+        // Calls may interleave: what is open is complete only when none waits for more.
+        if !self.items.iter().any(|item| !item.done && matches!(item.kind, Kind::Function(_))) {
+            events.push(Event::PartEnd);
+        }
         Ok(())
     }
 

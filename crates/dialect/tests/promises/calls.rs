@@ -234,3 +234,51 @@ fn what_no_dialect_knows_goes_through_untouched_to_its_own() {
         assert_eq!(written.body, call.body, "{dialect}");
     }
 }
+
+#[test]
+fn a_system_prompt_is_one_for_models_that_no_table_knows() {
+    let body = json!({"messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "q"}]});
+    for to in others(OpenAi) {
+        let shape =
+            TargetShape { max_output_tokens: Some(9), ..TargetShape::new(to, "a-model-nobody-has-heard-of") };
+        let written = encode_call(&call(OpenAi, false, &body), &shape).unwrap();
+        let written: Value = serde_json::from_slice(&written.body).unwrap();
+        let system = match to {
+            Responses => &written["instructions"],
+            Gemini => &written["systemInstruction"]["parts"][0]["text"],
+            Bedrock => &written["system"][0]["text"],
+            Cohere => {
+                assert_eq!(written["messages"][0]["role"], "system");
+                &written["messages"][0]["content"]
+            }
+            _ => &written["system"],
+        };
+        assert!(system.to_string().contains("\"S\""), "{to}: {written}");
+    }
+}
+
+#[test]
+fn functions_of_the_older_kind_are_understood_or_refused_by_name() {
+    let body = json!({"functions": [{"name": "f", "parameters": {"type": "object"}}], "function_call": "auto",
+        "messages": [{"role": "user", "content": "q"},
+            {"role": "assistant", "content": null, "function_call": {"name": "f", "arguments": "{}"}},
+            {"role": "function", "name": "f", "content": "r"}]});
+    for to in others(OpenAi) {
+        if let Err(fault) = outbound(&call(OpenAi, false, &body), to, OnUnsupported::Refuse) {
+            assert!(fault.param.is_some(), "{to}: {fault}");
+        } else {
+            let written = sent(OpenAi, &body, to).to_string();
+            assert!(written.contains("\"f\"") && written.contains("\"r\""), "{to}: {written}");
+        }
+    }
+}
+
+#[test]
+fn labels_reach_converse_in_the_number_it_takes() {
+    let labels: serde_json::Map<String, Value> =
+        (0..20).map(|number| (format!("key{number}"), json!("value"))).collect();
+    let (written, told) = bent(OpenAi, &asking(&json!({"metadata": labels})), Bedrock);
+    let count = written["requestMetadata"].as_object().map_or(0, serde_json::Map::len);
+    assert!(count <= 16, "{written}");
+    assert!(count == 20 || told.dropped.iter().any(|name| name.starts_with("metadata")), "{told:?}");
+}

@@ -11,6 +11,7 @@
 mod answers;
 mod calls;
 mod faults;
+mod grammar;
 mod sent;
 mod streams;
 
