@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::{hello, others, read, records, streamed};
 
 /// Reasoning, text, reasoning, and two calls of which one has no arguments.
+#[expect(clippy::too_many_lines, reason = "the records of six dialects, best read side by side")]
 fn spoken(provider: Dialect) -> Vec<Value> {
     let chat = |delta: Value, end: Value| json!({"id": "i", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": end}]});
     let opened = |index: u64, block: Value| json!({"type": "content_block_start", "index": index, "content_block": block});
