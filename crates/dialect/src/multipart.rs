@@ -86,10 +86,19 @@ impl Part {
         let head = std::str::from_utf8(window.get(..length).unwrap_or_default())
             .map_err(|_error| wrong("the head of a part is no text"))?;
         let mut part = Self { name: String::new(), is_file: false, value: start + length + 2 };
-        for line in head.split("\r\n") {
-            let Some((field, value)) = line.split_once(':') else { continue };
-            let (field, value) = (field.trim(), value.trim());
+        let mut is_disposed = false;
+        for line in head.split("\r\n").filter(|line| !line.is_empty()) {
+            // Some servers go on with a line that begins with a blank, or end one where only half a break stands.
+            let is_plain = !line.starts_with([' ', '\t']) && !line.contains(['\r', '\n', '\0']);
+            let (field, value) = line
+                .split_once(':')
+                .filter(|(field, _)| is_plain && !field.ends_with([' ', '\t']))
+                .ok_or_else(|| wrong("a line in the head of a part is no field"))?;
+            let value = value.trim();
             if field.eq_ignore_ascii_case("content-disposition") {
+                if std::mem::replace(&mut is_disposed, true) {
+                    return Err(wrong("a part of it says twice what it is"));
+                }
                 part.name = parameter(value, "name")?.unwrap_or_default();
                 part.is_file = parameter(value, "filename")?.is_some();
             }
@@ -202,6 +211,23 @@ mod tests {
     }
 
     const FILE: &str = "Content-Disposition: form-data; name=\"file\"; filename=\"a; name=model.mp3\"\r\nContent-Type: audio/mpeg\r\n\r\n\0\u{1}\r\n--Xy\r\nmodel";
+
+    #[test]
+    fn a_model_cannot_be_hidden_from_here_in_the_head_of_a_part() {
+        let allowed = field("model", "allowed");
+        for hidden in [
+            "Content-Disposition: form-data;\r\n name=\"model\"\r\n\r\nother",
+            "Content-Disposition: form-data; name=\"x\"\r\n\t; name=\"model\"\r\n\r\nother",
+            "X-A: b\nContent-Disposition: form-data; name=\"model\"\r\n\r\nother",
+            "X-A: b\rContent-Disposition: form-data; name=\"model\"\r\n\r\nother",
+            "Content-Disposition: form-data; name=\"model\"\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\nother",
+            "Content-Disposition : form-data; name=\"model\"\r\n\r\nother",
+            "nonsense\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\nother",
+        ] {
+            let body = form(&[&allowed, hidden]);
+            assert!(scan(TYPE, body.as_bytes()).is_err(), "{hidden}");
+        }
+    }
 
     #[test]
     fn the_model_is_found_and_replaced_and_no_other_byte_changes() {
