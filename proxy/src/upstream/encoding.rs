@@ -21,7 +21,11 @@ const BROTLI_BUFFER: usize = 16 << 10;
 
 /// The codings of one body, the outermost first.
 #[derive(Debug, Default)]
-pub(super) struct Decoding(Vec<Coding>);
+pub(super) struct Decoding {
+    codings: Vec<Coding>,
+    /// Whether any byte came: an answer without a body may name a coding all the same.
+    has_begun: bool,
+}
 
 /// Why a body cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +48,7 @@ enum Coding {
     Gzip(MultiGzDecoder<Capped>),
     Deflate(ZlibDecoder<Capped>),
     Brotli(Box<brotli::DecompressorWriter<Capped>>),
-    Zstd(Box<zstd::stream::write::Decoder<'static, Capped>>),
+    Zstd(Box<zstd::stream::zio::Writer<Capped, zstd::stream::raw::Decoder<'static>>>),
 }
 
 impl Decoding {
@@ -62,24 +66,26 @@ impl Decoding {
         }
         // The last one named was put on last.
         codings.reverse();
-        Ok(Self(codings))
+        Ok(Self { codings, has_begun: false })
     }
 
     /// Whether the bytes are plain.
     pub(super) fn is_plain(&self) -> bool {
-        self.0.is_empty()
+        self.codings.is_empty()
     }
 
     /// Decodes one piece.
     pub(super) fn push(&mut self, piece: Bytes) -> Result<Bytes, EncodingError> {
         // The rule: nothing is encoded, and nothing is copied.
-        self.0.iter_mut().try_fold(piece, |piece, coding| coding.push(&piece))
+        self.has_begun |= !piece.is_empty();
+        self.codings.iter_mut().try_fold(piece, |piece, coding| coding.push(&piece))
     }
 
     /// The rest, when the body has ended.
     pub(super) fn finish(&mut self) -> Result<Bytes, EncodingError> {
         let mut rest = Bytes::new();
-        for coding in &mut self.0 {
+        let codings = if self.has_begun { self.codings.as_mut_slice() } else { &mut [] };
+        for coding in codings {
             let mut out = coding.push(&rest)?.to_vec();
             out.extend_from_slice(&coding.finish()?);
             rest = out.into();
@@ -97,9 +103,10 @@ impl Coding {
             "deflate" => Self::Deflate(ZlibDecoder::new(Capped::default())),
             "br" => Self::Brotli(Box::new(brotli::DecompressorWriter::new(Capped::default(), BROTLI_BUFFER))),
             "zstd" => {
-                let mut decoder = zstd::stream::write::Decoder::new(Capped::default()).map_err(broken)?;
-                decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(broken)?;
-                Self::Zstd(Box::new(decoder))
+                let mut decoder = zstd::stream::raw::Decoder::new().map_err(broken)?;
+                let window = zstd::stream::raw::DParameter::WindowLogMax(ZSTD_WINDOW_LOG);
+                decoder.set_parameter(window).map_err(broken)?;
+                Self::Zstd(Box::new(zstd::stream::zio::Writer::new(Capped::default(), decoder)))
             }
             unknown => return Err(EncodingError::Unknown(unknown.chars().take(40).collect())),
         }))
@@ -128,9 +135,14 @@ impl Coding {
     fn finish(&mut self) -> Result<Bytes, EncodingError> {
         let finished = match self {
             Self::Gzip(decoder) => decoder.try_finish(),
-            Self::Deflate(decoder) => decoder.try_finish(),
+            // It says nothing of an end that did not come; but only after its end it takes nothing more.
+            Self::Deflate(decoder) => decoder.try_finish().and_then(|()| match decoder.write(&[0]) {
+                Ok(0) => Ok(()),
+                Ok(_) => Err(io::ErrorKind::UnexpectedEof.into()),
+                Err(error) => Err(error),
+            }),
             Self::Brotli(decoder) => decoder.close(),
-            Self::Zstd(decoder) => decoder.flush(),
+            Self::Zstd(decoder) => decoder.finish(),
         };
         finished.map_err(|source| EncodingError::Broken { coding: self.name(), source })?;
         Ok(self.sink().take())
@@ -141,7 +153,7 @@ impl Coding {
             Self::Gzip(decoder) => decoder.get_mut(),
             Self::Deflate(decoder) => decoder.get_mut(),
             Self::Brotli(decoder) => decoder.get_mut(),
-            Self::Zstd(decoder) => decoder.get_mut(),
+            Self::Zstd(decoder) => decoder.writer_mut(),
         }
     }
 }
@@ -265,9 +277,17 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_gzip_body_is_broken() {
-        let body = gzip(b"some text that is long enough");
-        assert!(decode("gzip", &body[..body.len() - 9], 8).is_err());
+    fn a_cut_body_is_broken_in_every_coding() {
+        let text = b"some text that is long enough";
+        for (coding, body) in
+            [("gzip", gzip(text)), ("deflate", deflate(text)), ("br", brotli(text)), ("zstd", zstd(text))]
+        {
+            assert_eq!(decode(coding, &body, 8).unwrap(), text, "{coding}");
+            for end in 1..body.len() {
+                assert!(decode(coding, &body[..end], 8).is_err(), "{coding} cut at {end}");
+            }
+            assert!(decode(coding, b"", 8).unwrap().is_empty(), "an answer without a body");
+        }
     }
 
     #[test]
