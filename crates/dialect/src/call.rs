@@ -9,6 +9,9 @@ use crate::{
     gemini, openai, responses,
 };
 
+/// The longest name of a model that a native call is believed.
+const LONGEST_MODEL: usize = 256;
+
 /// What is asked before the body is read: what the path and the headers tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
@@ -62,11 +65,15 @@ impl Call {
     #[must_use]
     pub fn native(asked: impl Into<Asked>, body: Bytes) -> Self {
         let asked = Asked { operation: Operation::Native, ..asked.into() };
-        let envelope = Envelope::scan(&asked, &body).unwrap_or_else(|_not_ours_to_judge| Envelope {
+        let mut envelope = Envelope::scan(&asked, &body).unwrap_or_else(|_not_ours_to_judge| Envelope {
             model: asked.model.clone().unwrap_or_default(),
             n: 1,
             ..Envelope::default()
         });
+        if envelope.model.len() > LONGEST_MODEL {
+            // Whatever it is, it is no name, and it would be kept.
+            envelope.model = envelope.model.chars().take(LONGEST_MODEL / 4).collect();
+        }
         Self { dialect: asked.dialect, operation: Operation::Native, envelope, body, created: 0 }
     }
 

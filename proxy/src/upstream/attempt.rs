@@ -98,7 +98,9 @@ pub(super) async fn attempt(one: Try<'_>) -> Result<Success, Trouble> {
     let decoding =
         Decoding::of(&head.headers).map_err(|error| Trouble::unreadable(name, status.as_u16(), &error))?;
     let mut pull = Pull::new((body, decoding), one.clock.clone(), idle, one.deadline);
-    let goes_on = one.call.operation == Operation::Native && goes_on(status, one.is_last);
+    // AWS explains a refused signature with all that was signed, and that is nobody's business.
+    let is_quoted = status == StatusCode::FORBIDDEN && one.upstream.authorizer.signs();
+    let goes_on = one.call.operation == Operation::Native && goes_on(status, one.is_last) && !is_quoted;
     if !status.is_success() && !goes_on {
         return Err(refusal(&one, status, &head.headers, &mut pull).await);
     }

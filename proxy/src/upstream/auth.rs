@@ -171,6 +171,11 @@ impl Authorizer {
         }
     }
 
+    /// Whether a refusal may quote what was signed, a session's token with it.
+    pub(super) const fn signs(&self) -> bool {
+        matches!(self.way, Way::Aws(..))
+    }
+
     /// Tells that the provider answered 401 or 403 to a request authorised with `used`. True: there is or will be another
     /// credential, so one more try is worth it. False: the credential is to be given up.
     pub(super) fn rejected(&self, used: Used, clock: &Clock) -> bool {

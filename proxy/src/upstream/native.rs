@@ -37,7 +37,7 @@ const KEPT: [HeaderName; 18] = [
     VIA,
 ];
 /// The same, by names that have no constant.
-const KEPT_TOO: [&str; 10] = [
+const KEPT_TOO: [&str; 12] = [
     "alt-svc",
     "api-key",
     "keep-alive",
@@ -49,6 +49,8 @@ const KEPT_TOO: [&str; 10] = [
     "x-goog-user-project",
     "x-amz-content-sha256",
     "x-amz-date",
+    "x-http-method-override",
+    "x-original-url",
 ];
 /// Families of which nothing goes through.
 const KEPT_FAMILIES: [&str; 6] =

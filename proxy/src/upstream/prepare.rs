@@ -58,10 +58,10 @@ impl Dispatch<'_> {
             return Err(Trouble::internal(name, "the provider is not alive in this runtime"));
         };
         let (call, model) = (&self.inbound.call, planned.upstream_model.as_str());
-        let health = upstream.health(model, self.clock.now());
         if let Some(passage) = &self.inbound.passage {
-            return self.pass(passage, upstream, health);
+            return self.pass(passage, upstream, upstream.native_health(model));
         }
+        let health = upstream.health(model, self.clock.now());
         let quirks = upstream.quirks(&health, model);
         let mut shape = TargetShape {
             max_output_tokens: planned.model.max_output_tokens,

@@ -178,11 +178,17 @@ impl Upstream {
             }
         }
         if inbound.call.operation.is_raw() {
-            // The bytes are the caller's own: so is what they are, and what is wanted for them.
-            for name in [CONTENT_TYPE, ACCEPT] {
-                if let Some(value) = inbound.headers.get(&name) {
-                    headers.insert(name, value.clone());
-                }
+            // The bytes are the caller's own, and so is what is wanted for them. What they are they must be there as well: read as
+            // anything but a form or JSON they could name another model.
+            let is_form = |value: &&HeaderValue| {
+                let kind = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+                kind.eq_ignore_ascii_case("multipart/form-data")
+            };
+            if let Some(form) = inbound.headers.get(CONTENT_TYPE).filter(is_form) {
+                headers.insert(CONTENT_TYPE, form.clone());
+            }
+            if let Some(wanted) = inbound.headers.get(ACCEPT) {
+                headers.insert(ACCEPT, wanted.clone());
             }
         } else {
             headers.insert(ACCEPT, HeaderValue::from_static(accepted(inbound.call.envelope.stream, wire)));
@@ -214,6 +220,11 @@ impl Upstream {
     /// The health of a model, if it was ever called.
     pub(super) fn known_health(&self, model: &str) -> Option<Arc<Health>> {
         self.health.read().get(model).cloned()
+    }
+
+    /// The health of what a native call names. Nobody has checked that it is a model, so it gets none of its own.
+    pub(super) fn native_health(&self, model: &str) -> Arc<Health> {
+        self.known_health(model).unwrap_or_else(|| Arc::clone(&self.crowd))
     }
 
     /// The health of a model. Past the bound models share one.

@@ -30,6 +30,8 @@ use tower::Service;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How many a call may name.
 const MOST: usize = 20;
+/// How much a call may bring in by them: they are all in memory at once.
+const MOST_BYTES: usize = 64 << 20;
 /// Media that some model can read.
 const READABLE: [&str; 6] = ["image/", "audio/", "video/", "text/", "application/pdf", "application/json"];
 
@@ -63,10 +65,18 @@ impl Fetcher {
             let message = format!("a call may name at most {MOST} images and documents by URL here");
             return Err(Fault::new(FaultClass::Invalid, "remote_source", message));
         }
-        let mut all = Vec::with_capacity(urls.len());
+        let mut all: Vec<(String, Fetched)> = Vec::with_capacity(urls.len());
+        let mut so_far = 0_usize;
         for url in urls {
             let fetched = tokio::time::timeout_at(deadline, self.fetch(&url, leave)).await;
             let fetched = fetched.unwrap_or_else(|_elapsed| Err(refuse(&url, "the call's time was over")))?;
+            so_far = so_far.saturating_add(fetched.bytes.len());
+            if so_far > MOST_BYTES {
+                return Err(refuse(
+                    &url,
+                    &format!("all that the call names is larger than {MOST_BYTES} bytes"),
+                ));
+            }
             all.push((url, fetched));
         }
         Ok(all)

@@ -149,3 +149,19 @@ async fn a_raw_call_never_reaches_a_provider_of_another_dialect() {
     assert_eq!(world.ask(&call).await.unwrap_err().code, code::UNSUPPORTED);
     assert!(provider.seen().is_empty());
 }
+
+#[tokio::test]
+async fn a_raw_body_goes_on_as_what_it_was_read_as_whatever_its_caller_calls_it() {
+    // As fields of a form this body names another model.
+    let body = r#"{"model":"m","input":"&model=other&input=x&y="}"#;
+    let (world, provider) = world("dialect: openai", vec![error(400, "", "invalid_request_error")]).await;
+    let mut call = asking(dialect::Dialect::OpenAi, Operation::Speech, body);
+    call.headers.insert(
+        http::header::CONTENT_TYPE,
+        http::HeaderValue::from_static("application/x-www-form-urlencoded"),
+    );
+    world.ask(&call).await.unwrap_err();
+    let head = provider.seen().remove(0).head.to_ascii_lowercase();
+    assert!(head.contains("content-type: application/json\r\n"), "{head}");
+    assert!(!head.contains("urlencoded"), "{head}");
+}
