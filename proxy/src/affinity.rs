@@ -16,6 +16,7 @@ use memchr::memmem;
 use parking_lot::Mutex;
 use serde::Deserialize;
 
+use crate::failure::{Failure, code};
 use crate::frontend::Inbound;
 use crate::frontend::passage::{Held, Passage};
 
@@ -43,6 +44,19 @@ pub struct Holder {
     pub provider: Arc<str>,
     /// The Consumer resource that it was made for, where it was seen being made.
     pub consumer: Option<Arc<str>>,
+}
+
+impl Holder {
+    /// Whether it was made for somebody else.
+    fn is_foreign(&self, consumer: &str) -> bool {
+        self.consumer.as_deref().is_some_and(|owner| owner != consumer)
+    }
+}
+
+/// The refusal for something that nobody holds, and for what belongs to somebody else: it must not tell which.
+pub fn unknown_object(id: &str) -> Failure {
+    let id: String = id.chars().take(200).collect();
+    Failure::caller(code::UNKNOWN_OBJECT, 404, format!("no provider that may be asked holds `{id}`"))
 }
 
 /// What the answer to one call may teach, and the table to write it in.
@@ -143,7 +157,11 @@ impl Affinity {
             self.0.is_used.store(true, Ordering::Relaxed);
         }
         let mut shard = shard.lock();
-        if shard.young.contains_key(id) || shard.old.contains_key(id) {
+        let shard = &mut *shard;
+        if let Some(known) = shard.young.get_mut(id).or_else(|| shard.old.get_mut(id)) {
+            if known.consumer.is_none() && known.provider == holder.provider {
+                known.consumer.clone_from(&holder.consumer);
+            }
             return;
         }
         if shard.young.len() >= GENERATION {
@@ -163,28 +181,48 @@ impl Affinity {
         Some(holder)
     }
 
-    /// Who holds something that a body mentions; the first that is known.
-    pub fn holder_of_mentioned(&self, body: &[u8]) -> Option<Holder> {
-        let ids = MENTIONED.into_iter().flat_map(|field| texts(body, field));
-        ids.filter_map(|id| self.holder(short(id))).next()
+    /// Who holds something that a body mentions; the first that is known. What belongs to another consumer is not there.
+    pub fn holder_of_mentioned(&self, body: &[u8], consumer: &str) -> Result<Option<Holder>, Failure> {
+        let plain = plain(body);
+        let ids = MENTIONED.into_iter().flat_map(|field| texts(&plain, field));
+        self.own(ids.map(short), consumer)
     }
 
     /// Who holds what a call to a provider's own API is about: the object in its path, or else what its body mentions.
-    pub fn holder_for(&self, passage: &Passage, body: &[u8]) -> Option<Holder> {
-        match passage.held.as_ref()?.id.as_deref() {
-            Some(id) => self.holder(id),
-            None => self.holder_of_mentioned(body),
-        }
+    pub fn holder_for(
+        &self,
+        passage: &Passage,
+        body: &[u8],
+        consumer: &str,
+    ) -> Result<Option<Holder>, Failure> {
+        let ids = passage.ids();
+        let in_path = self.own(ids.iter().map(String::as_str), consumer)?;
+        let mentioned = self.holder_of_mentioned(body, consumer)?;
+        Ok(if ids.is_empty() { mentioned } else { in_path })
     }
 
     /// Who holds what a call to a model mentions.
-    pub fn holder_mentioned(&self, call: &Call) -> Option<Holder> {
-        match &call.envelope.continues {
-            Some(id) => self.holder(id),
-            // Most calls mention nothing, and most proxies hold nothing.
-            None if self.is_empty() || call.operation != Operation::Chat => None,
-            None => self.holder_of_mentioned(&call.body),
+    pub fn holder_mentioned(&self, call: &Call, consumer: &str) -> Result<Option<Holder>, Failure> {
+        let continued = self.own(call.envelope.continues.as_deref().into_iter(), consumer)?;
+        // Most calls mention nothing, and most proxies hold nothing.
+        if self.is_empty() || call.operation != Operation::Chat {
+            return Ok(continued);
         }
+        let mentioned = self.holder_of_mentioned(&call.body, consumer)?;
+        Ok(if call.envelope.continues.is_some() { continued } else { mentioned })
+    }
+
+    /// The first holder that is known, if nothing of another consumer is among the ids.
+    fn own<'a>(&self, ids: impl Iterator<Item = &'a str>, consumer: &str) -> Result<Option<Holder>, Failure> {
+        let mut first = None;
+        for id in ids {
+            let Some(holder) = self.holder(id) else { continue };
+            if holder.is_foreign(consumer) {
+                return Err(unknown_object(id));
+            }
+            first.get_or_insert(holder);
+        }
+        Ok(first)
     }
 
     /// What the answer to a call may teach: of all answers to models only responses can be asked for again, and lists teach nothing,
@@ -228,6 +266,33 @@ fn texts<'a>(json: &'a [u8], field: &'static [u8]) -> impl Iterator<Item = &'a s
     })
 }
 
+/// A body in which no letter, digit, `_` or `-` is written as an escape: nobody has to write them so, and whoever does hides them.
+fn plain(body: &[u8]) -> Cow<'_, [u8]> {
+    let mut out: Vec<u8> = Vec::new();
+    let mut copied = 0;
+    let mut rest = 0;
+    while let Some(at) = memmem::find(body.get(rest..).unwrap_or_default(), b"\\") {
+        let at = rest + at;
+        let digits = body.get(at + 1..at + 6).and_then(|escape| escape.strip_prefix(b"u00"));
+        let byte = digits.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+        match byte.filter(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')) {
+            Some(byte) => {
+                out.extend_from_slice(body.get(copied..at).unwrap_or_default());
+                out.push(byte);
+                rest = at + 6;
+                copied = rest;
+            }
+            // What stands behind a backslash is escaped by it, another one too.
+            None => rest = at + 2,
+        }
+    }
+    if copied == 0 {
+        return Cow::Borrowed(body);
+    }
+    out.extend_from_slice(body.get(copied..).unwrap_or_default());
+    Cow::Owned(out)
+}
+
 /// Google names objects by their whole address: what counts is its end, `files/abc`.
 fn short(id: &str) -> &str {
     if !id.starts_with("https://") {
@@ -264,12 +329,34 @@ mod tests {
             (r#"{"input":[{"file_id":"file-x"}]}"#, None),
             (r#"{"conversation":{"id":"conv_1"}}"#, None),
         ] {
-            let found = affinity.holder_of_mentioned(body.as_bytes());
+            let found = affinity.holder_of_mentioned(body.as_bytes(), "bot").unwrap();
             assert_eq!(found.as_ref().map(|found| &*found.provider), expected, "{body}");
         }
         affinity.learn("conv_1", &holder("three"));
-        let found = affinity.holder_of_mentioned(br#"{"conversation":{"id":"conv_1"}}"#).unwrap();
-        assert_eq!(&*found.provider, "three");
+        let found = affinity.holder_of_mentioned(br#"{"conversation":{"id":"conv_1"}}"#, "bot").unwrap();
+        assert_eq!(&*found.unwrap().provider, "three");
+    }
+
+    #[test]
+    fn what_belongs_to_another_consumer_is_not_there_however_it_is_mentioned() {
+        let affinity = Affinity::default();
+        affinity.learn("file-1", &holder("one"));
+        affinity.learn("mine-1", &Holder { consumer: Some("other".into()), ..holder("one") });
+        for body in [
+            r#"{"file_id":"file-1"}"#,
+            r#"{"a":{"file_id":"mine-1"},"b":{"file_id":"file-1"}}"#,
+            r#"{"file\u005fid":"\u0066ile\u002D1"}"#,
+        ] {
+            let refused = affinity.holder_of_mentioned(body.as_bytes(), "other").unwrap_err();
+            assert_eq!(refused.code, code::UNKNOWN_OBJECT, "{body}");
+            assert!(
+                affinity.holder_of_mentioned(body.as_bytes(), "bot").is_ok_and(|it| it.is_some())
+                    || body.contains("mine")
+            );
+        }
+        // A backslash that is written as one escapes nothing behind it.
+        let quoted = br#"{"x":"\\u0066","text":"\"file_id\":\"file-1\""}"#;
+        assert_eq!(affinity.holder_of_mentioned(quoted, "other").unwrap(), None);
     }
 
     #[test]

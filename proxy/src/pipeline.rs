@@ -119,7 +119,8 @@ impl Room {
             Surface::Passage(passage) => {
                 let call = frontend::read_passage(&passage, &headers, body, self.max_body).await?;
                 exchange.asked(&call.envelope);
-                let holder = runtime.affinity.holder_for(&passage, &call.body);
+                let consumer = caller.key().consumer.name.as_str();
+                let holder = runtime.affinity.holder_for(&passage, &call.body, consumer)?;
                 let model = &call.envelope.model;
                 let permitted = identity::permit_passage(policy, caller, &passage, holder.as_ref(), model)?;
                 let inbound = Inbound::new(call, headers, permitted.caller().tags().clone());
@@ -163,7 +164,8 @@ async fn walk(
     exchange: &mut Exchange,
 ) -> Result<Served, Failure> {
     let admitted = limits::admit(&runtime.policy, &runtime.limits, permitted, &inbound, exchange)?;
-    inbound.holder = runtime.affinity.holder_mentioned(&inbound.call);
+    let consumer = admitted.caller().key().consumer.name.as_str();
+    inbound.holder = runtime.affinity.holder_mentioned(&inbound.call, consumer)?;
     let inbound = guard::inspect_call(inbound);
     let cache = cache::look_up(&inbound);
     let plan = routing::plan(runtime, &admitted, inbound.inbound(), exchange)?;

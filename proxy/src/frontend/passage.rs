@@ -3,16 +3,21 @@
 //!
 //! It must not know which providers there are or who may use them.
 
+use std::borrow::Cow;
+
 use dialect::Dialect;
 use http::{HeaderMap, Method};
 
 use crate::frontend::Misdirected;
-use crate::frontend::surface::{decoded, spoken, without_version};
+use crate::frontend::surface::{decoded, spoken, unescaped, without_version};
 
 /// The header by which a caller chooses a provider where the path does not.
 pub const CHOICE: &str = "x-frontdoor-provider";
 /// How often a path is unwrapped in search of a way out: servers differ in how often they do it.
 const UNWRAPPED: usize = 3;
+
+/// Where providers keep what they hold.
+const PLACES: [&str; 6] = ["files", "uploads", "batches", "responses", "conversations", "cachedContents"];
 
 /// A call to a provider's own API.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,8 +82,12 @@ impl Passage {
         headers: &HeaderMap,
     ) -> Result<Option<Self>, Misdirected> {
         let Some(mut passage) = named(path).or_else(|| held(method, path, headers)) else { return Ok(None) };
-        if leads_out(path) {
+        if leads_out(path) || (passage.held.is_some() && is_ambiguous(path)) {
             return Err(Misdirected::Traversal(passage.dialect));
+        }
+        if matches!(*method, Method::TRACE | Method::CONNECT) {
+            // Who answers the first shows what was sent, our credential with it; the second is for tunnels.
+            return Err(Misdirected::Method(passage.dialect, "GET, POST, PUT, PATCH and DELETE"));
         }
         if passage.provider.is_none() {
             let choice = headers.get(CHOICE).and_then(|value| value.to_str().ok());
@@ -98,6 +107,24 @@ impl Passage {
         let end = rest.find(['/', ':']).unwrap_or(rest.len());
         let name = rest.get(..end).map(|name| decoded(name).into_owned());
         name.filter(|name| !name.is_empty())
+    }
+}
+
+impl Passage {
+    /// The ids of what the path is about, as far as it is something that providers hold, and however it is written.
+    pub fn ids(&self) -> Vec<String> {
+        if let Some(held) = &self.held {
+            return held.id.iter().cloned().collect();
+        }
+        let plain = unescaped(self.path.as_bytes());
+        let plain = String::from_utf8_lossy(&plain);
+        let segments: Vec<&str> =
+            plain.split(['/', '\\', ';', ':', '?']).filter(|segment| !segment.is_empty()).collect();
+        let pairs = segments.windows(2).filter_map(|pair| match pair {
+            [place, id] if PLACES.contains(place) => Some([(*id).to_owned(), format!("{place}/{id}")]),
+            _ => None,
+        });
+        pairs.flatten().collect()
     }
 }
 
@@ -184,22 +211,37 @@ fn is_end(more: &str) -> bool {
     more.is_empty() || more.starts_with(['/', ':'])
 }
 
-/// Whether some server could take a path for one outside of what it names.
+/// Whether some server could take a path for one outside of what it names. Judged byte by byte: what is no text is unwrapped by
+/// servers all the same.
 fn leads_out(path: &str) -> bool {
-    let mut text = path.to_owned();
+    let mut bytes = Cow::Borrowed(path.as_bytes());
     for _ in 0..=UNWRAPPED {
-        let is_step = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
-        if text.split(['/', '\\']).any(is_step) || text.contains('\0') {
+        let is_step =
+            |segment: &[u8]| matches!(segment.split(|byte| *byte == b';').next(), Some(b"." | b".."));
+        if bytes.split(|byte| matches!(byte, b'/' | b'\\')).any(is_step) || bytes.contains(&0) {
             return true;
         }
-        let unwrapped = decoded(&text).into_owned();
-        if unwrapped == text {
+        let unwrapped = unescaped(&bytes);
+        if *unwrapped == *bytes {
             return false;
         }
-        text = unwrapped;
+        bytes = Cow::Owned(unwrapped.into_owned());
     }
     // Still wrapped: nobody writes paths like that.
     true
+}
+
+/// Whether a path about something held could be read by its provider as one about something else: whose it is is decided by the id
+/// that is read here.
+fn is_ambiguous(path: &str) -> bool {
+    let is_harmless = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~=+@,!$&()*".contains(&byte);
+    let mut escapes = path.split('%').skip(1);
+    path.contains("//")
+        || path.contains([';', '\\'])
+        || !escapes.all(|rest| {
+            let escape = rest.get(..2).map(|digits| format!("%{digits}")).unwrap_or_default();
+            matches!(*unescaped(escape.as_bytes()), [byte] if is_harmless(byte))
+        })
 }
 
 /// A query without the key that Google's callers write there: ours must not go on.

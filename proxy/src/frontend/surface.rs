@@ -8,7 +8,7 @@ use http::{HeaderMap, Method};
 
 use crate::frontend::passage::{self, Held, Passage};
 
-pub(super) use text::decoded;
+pub(super) use text::{decoded, unescaped};
 
 /// What a path is for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -24,12 +24,6 @@ pub fn permit_passage(
     upstream_model: &str,
 ) -> Result<Permitted, Failure> {
     let question = Question { policy, caller: &caller, passage };
-    if let (Some(holder), Some(Held { id: Some(id), .. })) = (holder, &passage.held)
-        && holder.consumer.as_ref().is_some_and(|consumer| **consumer != *caller.key.consumer.name.as_str())
-    {
-        // The same answer as for one that does not exist: the refusal must not tell.
-        return Err(unknown_object(id));
-    }
     let providers = match (&passage.provider, &passage.held) {
         (Some(name), held) => vec![question.named(name, held.as_ref())?],
         (None, Some(held)) => question.holders(held, holder)?,
@@ -159,12 +153,6 @@ impl Question<'_> {
         };
         Failure::policy(code::PROVIDER_NOT_PERMITTED, 403, message)
     }
-}
-
-/// The refusal for something that nobody holds.
-pub(crate) fn unknown_object(id: &str) -> Failure {
-    let id: String = id.chars().take(200).collect();
-    Failure::caller(code::UNKNOWN_OBJECT, 404, format!("no provider that may be asked holds `{id}`"))
 }
 
 /// What a model costs at a provider, where some Model resource says so.

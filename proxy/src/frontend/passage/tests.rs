@@ -33,11 +33,46 @@ fn a_path_that_leads_out_is_refused_however_it_is_written() {
         "/providers/x/a%00",
         "/v1/files/..",
         "/v1/responses/%2e%2e%2ffiles",
+        // What is no text is unwrapped by servers all the same.
+        "/providers/x/%ff/%2e%2e/admin",
+        "/v1/responses/%ff/%2e%2e/%2e%2e/files",
     ] {
         let found = Passage::find(&Method::GET, path, None, &HeaderMap::new());
         assert!(matches!(found, Err(Misdirected::Traversal(_))), "{path}: {found:?}");
     }
     assert!(find(&Method::GET, "/providers/x/a..b/c.d/...").is_some());
+}
+
+#[test]
+fn whose_it_is_cannot_be_hidden_behind_another_spelling_of_its_id() {
+    for path in [
+        "/v1/responses/resp_1%2Finput_items",
+        "/v1/responses/resp_1%3finclude=x",
+        "/v1/responses/resp_1;a=b",
+        "/v1/files//file-1",
+        "/v1/files/file-1%20",
+        "/v1/files/file-1%ff",
+        "/v1/files/%2566ile-1",
+        "/v1beta/files/abc%3Adownload",
+        "/v1/files/file-1%",
+    ] {
+        let found = Passage::find(&Method::GET, path, None, &HeaderMap::new());
+        assert!(matches!(found, Err(Misdirected::Traversal(_))), "{path}: {found:?}");
+    }
+    let same = find(&Method::GET, "/v1/files/%66ile-1").unwrap();
+    assert_eq!(same.held.unwrap().id.as_deref(), Some("file-1"));
+    let ids = find(&Method::GET, "/providers/x/v1beta//files/%61bc:download").unwrap().ids();
+    for id in ["abc", "files/abc"] {
+        assert!(ids.iter().any(|known| known == id), "{ids:?}");
+    }
+}
+
+#[test]
+fn methods_that_show_or_tunnel_what_is_sent_do_not_pass() {
+    for method in [Method::TRACE, Method::CONNECT] {
+        let found = Passage::find(&method, "/providers/x/y", None, &HeaderMap::new());
+        assert!(matches!(found, Err(Misdirected::Method(..))), "{found:?}");
+    }
 }
 
 #[test]

@@ -4,11 +4,19 @@ use std::borrow::Cow;
 
 /// A piece of a path without its percent signs. What is no text afterwards is no name either, so it stays as it is.
 pub(in crate::frontend) fn decoded(text: &str) -> Cow<'_, str> {
-    if !text.contains('%') {
+    match unescaped(text.as_bytes()) {
+        Cow::Borrowed(_) => Cow::Borrowed(text),
+        Cow::Owned(bytes) => String::from_utf8(bytes).map_or(Cow::Borrowed(text), Cow::Owned),
+    }
+}
+
+/// Bytes of a path without their percent signs.
+pub(in crate::frontend) fn unescaped(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.contains(&b'%') {
         return Cow::Borrowed(text);
     }
     let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
+    let mut rest = text;
     while let Some((byte, after)) = rest.split_first() {
         let escaped = (*byte == b'%').then(|| after.split_at_checked(2)).flatten();
         let value =
@@ -24,5 +32,5 @@ pub(in crate::frontend) fn decoded(text: &str) -> Cow<'_, str> {
             }
         }
     }
-    String::from_utf8(bytes).map_or(Cow::Borrowed(text), Cow::Owned)
+    Cow::Owned(bytes)
 }

@@ -299,3 +299,32 @@ async fn a_call_that_continues_something_unknown_goes_on_until_a_target_knows_it
     assert_eq!(lost.status(), 404);
     assert_eq!(world.json(lost).await["error"]["code"], code::UNKNOWN_OBJECT);
 }
+
+#[tokio::test]
+async fn what_another_consumer_made_is_not_there_on_any_way() {
+    let world = World::start(&format!("{}{BOTH}", native())).await;
+    let one = [("authorization", "Bearer fd_one")];
+    world.script(Script::Answer(200, response("resp_1")));
+    let first = json!({"model": "other", "input": "hi"});
+    drop(text(world.send(Method::POST, "/v1/responses", &one, &first.to_string()).await).await);
+    assert_eq!(world.record().code, code::OK);
+    world.lines.lock().clear();
+
+    let continued =
+        json!({"model": "both", "input": "repeat it", "previous_response_id": "resp_1"}).to_string();
+    let hidden = r#"{"model":"up","input":"repeat it","previous_response\u005fid":"resp\u005f1"}"#;
+    let chosen = [KEY, ("x-frontdoor-provider", "other")];
+    for (method, path, headers, body) in [
+        (Method::GET, "/v1/responses/resp_1", &chosen[..], ""),
+        (Method::GET, "/v1/responses/%72esp_1/input_items", &chosen[..], ""),
+        (Method::DELETE, "/providers/other/v1/responses/resp_1", &[KEY], ""),
+        (Method::GET, "/providers/other/v1//responses/resp%5F1", &[KEY], ""),
+        (Method::POST, "/v1/responses", &[KEY], continued.as_str()),
+        (Method::POST, "/providers/other/v1/responses", &[KEY], hidden),
+    ] {
+        let refused = world.send(method.clone(), path, headers, body).await;
+        assert_eq!(world.json(refused).await["error"]["code"], code::UNKNOWN_OBJECT, "{method} {path}");
+        assert_eq!(world.record().code, code::UNKNOWN_OBJECT);
+    }
+    assert!(world.lines.lock().is_empty());
+}
