@@ -316,7 +316,10 @@ pub(crate) fn stream(input: &[u8]) {
     }
     let out = Bytes::from(whole.out);
     let again = run(&call, Wire::from(caller), std::iter::once(out.clone()));
-    if matches!(&again.ending, Err((code, _)) if code == "unsupported") {
+    // Bedrock's own streams finish a call before the next begins, and are read so. Ours give pieces of several calls in the order in which the
+    // provider gave them, which SDKs put together by their index.
+    let interleaves = |message: &str| caller == Dialect::Bedrock && message.contains("which is not open");
+    if matches!(&again.ending, Err((_, message)) if interleaves(message)) {
         return;
     }
     assert_eq!(again.ending, Ok(()), "{}", shown(&out));
