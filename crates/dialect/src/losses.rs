@@ -2,7 +2,10 @@
 //!
 //! Losing what decides the answer is refused unless the target is allowed to drop it; losing a hint is always told.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use crate::{
     Dialect, Fault, OnUnsupported, TargetShape, anthropic, bedrock,
@@ -200,6 +203,29 @@ pub(crate) fn without_numbers(place: &str) -> String {
         !inside || *c == '['
     };
     place.chars().filter(keep).collect()
+}
+
+/// Makes ids of calls distinct over the whole conversation, each with its results: some servers begin anew with every answer,
+/// and other providers refuse that.
+pub(crate) fn distinct_ids(request: &mut Request) {
+    let mut times: HashMap<String, u32> = HashMap::new();
+    for part in request.messages.iter_mut().flat_map(|message| &mut message.parts) {
+        let (id, seen) = match &mut part.body {
+            PartBody::ToolCall { id, .. } => {
+                let seen = times.entry(id.clone()).or_default();
+                *seen += 1;
+                (id, *seen)
+            }
+            PartBody::ToolResult { id, .. } => {
+                let seen = times.get(id.as_str()).copied().unwrap_or_default();
+                (id, seen)
+            }
+            _ => continue,
+        };
+        if seen > 1 {
+            *id = format!("{id}--{seen}");
+        }
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::{
     anthropic, bedrock, cohere, count, embeddings,
     envelope::Places,
     gemini, hosted,
-    losses::{Losses, unseal_ids},
+    losses::{Losses, distinct_ids, unseal_ids},
     names::Names,
     openai,
     quirks::{self, StreamUsage},
@@ -90,6 +90,10 @@ fn write(mut request: Request, target: &TargetShape<'_>) -> Result<Outbound, Fau
     if request.origin != target.dialect {
         responses::allowed::narrow(&mut request);
         Names::of(&request, target.dialect).apply(&mut request);
+        // Gemini goes by place, and its ids may carry seals.
+        if target.dialect != Dialect::Gemini {
+            distinct_ids(&mut request);
+        }
     }
     if target.dialect != Dialect::Responses && !think_usually(&mut request, target) {
         // Elsewhere reasoning is shown unasked, so that nothing is left to say.

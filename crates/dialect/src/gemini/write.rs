@@ -27,12 +27,14 @@ pub(crate) fn write(
     let request = &fit::fit(request, (target, ability), losses)?;
     // Vertex refuses ids: there, calls and results go by place alone.
     let style = Style { home, ids: !matches!(target.platform, Platform::Vertex { .. }) };
-    let names = results::names(request);
     let (system, turns) = turns(request);
     Ok(object(|w| {
         w.array("contents", |array| {
+            // A result has the name of the last call before it with its id.
+            let mut names = Vec::new();
             for turn in &turns {
                 write_turn(array, turn, &names, style);
+                names.extend(turn.parts.iter().copied().filter_map(results::call));
             }
         });
         if !system.is_empty() {
@@ -99,7 +101,9 @@ fn extra_of(message: &Message) -> Option<&Extra> {
 
 fn write_turn(array: &mut ArrayWriter<'_>, turn: &Turn<'_>, names: &[(&str, &str)], style: Style) {
     let name_of = |part: &Part| match &part.body {
-        PartBody::ToolResult { id, .. } => names.iter().find(|(known, _)| known == id).map(|(_, name)| *name),
+        PartBody::ToolResult { id, .. } => {
+            names.iter().rev().find(|(known, _)| known == id).map(|(_, name)| *name)
+        }
         _ => None,
     };
     array.object(|w| {

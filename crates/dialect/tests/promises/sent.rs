@@ -284,6 +284,26 @@ fn ids_of_any_length_and_letters_fit_every_provider_and_stay_pairs() {
 }
 
 #[test]
+fn ids_that_begin_anew_with_every_answer_stay_apart() {
+    let body = chat(&json!([{"role": "user", "content": "q"},
+        {"role": "assistant", "tool_calls": [tool_call("call_0", "f", "{}")]}, result("call_0", "1"),
+        {"role": "assistant", "tool_calls": [tool_call("call_0", "g", "{}")]}, result("call_0", "2")]));
+    for to in others(OpenAi) {
+        let body = sent(OpenAi, &body, to);
+        let (calls, results) = pairs(to, &body);
+        let named: Vec<_> = results.iter().map(|(id, _)| id.clone()).collect();
+        assert_eq!(calls, named, "{to}");
+        assert_eq!(results.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>(), ["1", "2"], "{to}");
+        if to == Gemini {
+            let name = |turn: usize| &body["contents"][turn]["parts"][0]["functionResponse"]["name"];
+            assert_eq!((name(2), name(4)), (&json!("f"), &json!("g")), "{body}");
+        } else {
+            assert_ne!(calls[0], calls[1], "{to}");
+        }
+    }
+}
+
+#[test]
 fn names_that_a_provider_does_not_take_are_bent_or_refused_before_sending() {
     let long = "n".repeat(100);
     let body = |name: &str| {

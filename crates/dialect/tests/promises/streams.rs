@@ -322,3 +322,30 @@ fn a_stream_without_its_start_is_well_formed_all_the_same() {
         }
     }
 }
+
+#[test]
+fn a_field_that_is_null_is_as_one_that_is_missing() {
+    let told = [
+        json!({"id": "i", "model": "m", "choices": null, "usage": null, "service_tier": null}),
+        json!({"id": "i", "model": "m", "service_tier": null, "usage": null, "choices": [{"index": 0, "logprobs": null, "finish_reason": null,
+            "delta": {"role": null, "content": null, "refusal": null, "tool_calls": null, "reasoning_content": null, "function_call": null, "annotations": null}}]}),
+        json!({"id": "i", "model": "m", "choices": [{"index": 0, "delta": {"content": "hi", "tool_calls": null}, "finish_reason": null}]}),
+        json!({"id": "i", "model": "m", "choices": [{"index": 0, "delta": null, "finish_reason": "stop"}]}),
+        json!({"id": "i", "model": "m", "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": null, "completion_tokens_details": null}}),
+    ];
+    let stream = records(OpenAi, &told);
+    for caller in Dialect::ALL {
+        let (_, summary, fault) = streamed(&hello(caller, true), OpenAi, &stream, 60);
+        assert_eq!(fault, None, "{caller}");
+        assert_eq!(summary.stop, Some(StopReason::End), "{caller}");
+        assert_eq!(summary.usage.unwrap().total(), 5, "{caller}");
+    }
+    let stopped = json!({"type": "message_delta", "delta": {"stop_reason": null, "stop_sequence": null}, "usage": null});
+    let mut told = spoken(Anthropic);
+    told.insert(9, stopped);
+    let stream = records(Anthropic, &told);
+    for caller in Dialect::ALL {
+        let (_, summary, fault) = streamed(&hello(caller, true), Anthropic, &stream, 60);
+        assert_eq!((fault, summary.stop), (None, Some(StopReason::ToolUse)), "{caller}");
+    }
+}

@@ -1,20 +1,18 @@
 //! Results of tools, in the order of their calls: Gemini tells by place which belongs to which.
 
 use crate::{
-    Dialect, Fault, Request,
+    Dialect, Fault,
     canonical::{Message, Part, PartBody, Role, Source},
     gemini::models::Ability,
     losses::Losses,
 };
 
-/// The name of the function behind each id.
-pub(super) fn names(request: &Request) -> Vec<(&str, &str)> {
-    let parts = request.messages.iter().flat_map(|message| &message.parts);
-    let name = |part| match part {
-        &Part { body: PartBody::ToolCall { ref id, ref name, .. }, .. } => Some((id.as_str(), name.as_str())),
+/// The id of a call and the name of its function.
+pub(super) fn call(part: &Part) -> Option<(&str, &str)> {
+    match &part.body {
+        PartBody::ToolCall { id, name, .. } => Some((id, name)),
         _ => None,
-    };
-    parts.filter_map(name).collect()
+    }
 }
 
 /// Puts the results of each round into the order of their calls, and refuses a round that is not whole.
