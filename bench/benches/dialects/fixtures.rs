@@ -88,7 +88,7 @@ fn long(call: &Value) -> Bytes {
 fn streamed(wire: Wire, stream: &Bytes) -> Vec<Bytes> {
     if wire.framing == Framing::AwsChunks {
         let records = streamed(Wire::from(wire.dialect), stream);
-        return records.iter().map(|record| in_chunk(record)).collect();
+        return records.iter().map(in_chunk).collect();
     }
     let body = if matches!(wire.dialect, Dialect::Gemini | Dialect::Bedrock) {
         r#"{"messages":[{"role":"user","content":[{"text":"hi"}]}],"contents":[{"parts":[{"text":"hi"}]}]}"#

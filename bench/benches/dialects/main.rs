@@ -36,7 +36,8 @@ fn serve(dialect: Dialect, wire: Wire, call: &Bytes, answer: &Bytes) -> (Bytes, 
 }
 
 fn call_and_answer(criterion: &mut Criterion<CpuTime>) {
-    let kinds: [(&str, fn(&Exchange) -> &Whole); 2] =
+    type Part = fn(&Exchange) -> &Whole;
+    let kinds: [(&str, Part); 2] =
         [("call and answer", |exchange| &exchange.chat), ("with tools", |exchange| &exchange.tools)];
     let providers = WIRES.map(|(name, wire)| (name, wire, exchange(wire)));
     for (kind, of) in kinds {
@@ -77,9 +78,8 @@ fn chunk(criterion: &mut Criterion<CpuTime>) {
             group.bench_function(BenchmarkId::new(dialect.as_str(), name), |bencher| {
                 let setup = || (begun(&call, wire, provider), Vec::with_capacity(provider.chunks.len()));
                 let run = |(mut relay, mut out): (Relay, Vec<Bytes>)| {
-                    for chunk in &provider.chunks {
-                        relay.push(black_box(chunk.clone()), &mut out).unwrap();
-                    }
+                    let mut push = |chunk: &Bytes| relay.push(black_box(chunk.clone()), &mut out).unwrap();
+                    provider.chunks.iter().for_each(&mut push);
                     (relay, out)
                 };
                 bencher.iter_batched(setup, run, BatchSize::SmallInput);
