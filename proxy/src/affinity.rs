@@ -66,6 +66,17 @@ pub struct Lesson {
     about: About,
 }
 
+/// How much of an answer's use was counted before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// Nothing: it is new.
+    Nothing,
+    /// So many tokens of its input.
+    Input(u64),
+    /// All of it.
+    All,
+}
+
 #[derive(Debug)]
 enum About {
     /// A response, which can be asked for again.
@@ -101,10 +112,22 @@ struct Inner<'a> {
 }
 
 impl Lesson {
-    /// What is learned from an answer to a model's caller.
-    pub fn answered(&self, id: &str, provider: &str, consumer: &str) {
+    /// What is learned from an answer to a model's caller. A response that is written in the background has not told its use yet:
+    /// `owing` is the input that was counted for it so far.
+    pub fn answered(&self, id: &str, provider: &str, consumer: &str, owing: Option<u64>) {
         if matches!(self.about, About::Response) {
             self.table.learn(id, &Holder { provider: provider.into(), consumer: Some(consumer.into()) });
+            self.table.owe(id, owing);
+        }
+    }
+
+    /// How much of the use that an answer tells is counted already. What is asked for again was counted when it was made; only what was
+    /// written in the background is counted when its use is told first.
+    pub fn counted(&self, tells_use: bool) -> Counted {
+        match &self.about {
+            About::Found(id) if tells_use => self.table.pay(id).map_or(Counted::All, Counted::Input),
+            About::Found(_) => Counted::All,
+            About::Response | About::Made => Counted::Nothing,
         }
     }
 
@@ -144,6 +167,8 @@ struct Table {
 struct Shard {
     young: HashMap<Box<str>, Holder>,
     old: HashMap<Box<str>, Holder>,
+    /// Responses that are written in the background, and the input that was counted for each.
+    owing: HashMap<Box<str>, u64>,
 }
 
 impl Affinity {
@@ -168,6 +193,22 @@ impl Affinity {
             shard.old = std::mem::take(&mut shard.young);
         }
         shard.young.insert(id.into(), holder.clone());
+    }
+
+    /// Notes that the use of an object is still to be told, and the input that was counted for it.
+    fn owe(&self, id: &str, input: Option<u64>) {
+        let Some((mut shard, input)) = self.shard(id).map(Mutex::lock).zip(input) else { return };
+        if shard.young.contains_key(id) || shard.old.contains_key(id) {
+            if shard.owing.len() >= GENERATION {
+                shard.owing.clear();
+            }
+            shard.owing.insert(id.into(), input);
+        }
+    }
+
+    /// The input that was counted for an object whose use is told now for the first time.
+    fn pay(&self, id: &str) -> Option<u64> {
+        self.shard(id)?.lock().owing.remove(id)
     }
 
     /// Who holds an id, as far as is known. What is asked for stays.
@@ -315,6 +356,21 @@ mod tests {
     }
 
     #[test]
+    fn the_use_of_what_is_asked_for_again_is_counted_once() {
+        let affinity = Affinity::default();
+        let made = lesson(&affinity, About::Response);
+        let asked = |id: &str| lesson(&affinity, About::Found(id.to_owned()));
+        made.answered("resp_1", "one", "bot", None);
+        made.answered("resp_2", "one", "bot", Some(7));
+        assert_eq!(made.counted(true), Counted::Nothing);
+        assert_eq!(asked("resp_1").counted(true), Counted::All);
+        assert_eq!(asked("resp_2").counted(false), Counted::All);
+        assert_eq!(asked("resp_2").counted(true), Counted::Input(7));
+        assert_eq!(asked("resp_2").counted(true), Counted::All);
+        assert_eq!(asked("resp_of_another_proxy").counted(true), Counted::All);
+    }
+
+    #[test]
     fn what_was_made_is_found_by_a_call_that_mentions_it() {
         let affinity = Affinity::default();
         let batch = br#"{"id": "batch_1","input_file_id":"file-0","output_file_id":"file-1","metadata":{"id":"file-x"}}"#;
@@ -364,7 +420,7 @@ mod tests {
         let affinity = Affinity::default();
         lesson(&affinity, About::Found("file-1".to_owned())).passed(b"{}", "one", "curious");
         assert_eq!(affinity.holder("file-1").unwrap().consumer, None);
-        lesson(&affinity, About::Found("file-1".to_owned())).answered("resp_1", "one", "curious");
+        lesson(&affinity, About::Found("file-1".to_owned())).answered("resp_1", "one", "curious", None);
         assert_eq!(affinity.holder("resp_1"), None);
     }
 

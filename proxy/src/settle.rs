@@ -13,7 +13,7 @@ use http::{HeaderMap, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 use policy::{NanoUsd, Prices, TokenCounts};
 
-use crate::affinity::Lesson;
+use crate::affinity::{Counted, Lesson};
 use crate::exchange::Exchange;
 use crate::failure::{Failure, code};
 use crate::guard::Inspected;
@@ -171,19 +171,22 @@ impl Account {
 
     /// Counts what was really used. The exchange comes back without an ending.
     fn settle(self, summary: Summary) -> (Exchange, Option<NanoUsd>) {
+        let (mut usage, mut estimated) = count(&summary, self.input_chars);
         if let (Some(lesson), Some(id)) = (&self.lesson, &summary.object_id) {
-            lesson.answered(id, self.provider(), self.consumer());
+            let owing = summary.usage.is_none().then_some(usage.input);
+            lesson.answered(id, self.provider(), self.consumer(), owing);
         }
-        let Self { admitted, mut exchange, prices, input_chars, operation, .. } = self;
-        let (usage, estimated) = match operation {
-            // Counting uses nothing.
-            Operation::CountTokens => (Usage::default(), false),
-            _ => count(&summary, input_chars),
-        };
-        let cost = match operation {
-            Operation::CountTokens => Some(NanoUsd(0)),
-            _ => prices.map(|prices| prices.cost(&counts(usage))),
-        };
+        let counted = self.lesson.as_ref().map(|lesson| lesson.counted(summary.usage.is_some()));
+        let Self { admitted, mut exchange, prices, operation, .. } = self;
+        let is_free = operation == Operation::CountTokens || counted == Some(Counted::All);
+        if is_free {
+            // Counting uses nothing, and what is asked for again was counted when it was made.
+            (usage, estimated) = (Usage::default(), false);
+        }
+        if let Some(Counted::Input(before)) = counted {
+            usage.input = usage.input.saturating_sub(before);
+        }
+        let cost = if is_free { Some(NanoUsd(0)) } else { prices.map(|prices| prices.cost(&counts(usage))) };
         admitted.settle(usage.total(), usage.output);
         exchange.note(|record| {
             record.tokens = usage;

@@ -79,11 +79,13 @@ impl Live {
     /// How many tokens the call may need: what the input seems to be with a margin, and the most output that is likely.
     pub(super) fn estimate(&self, permitted: &Permitted, inbound: &Inbound) -> u64 {
         let envelope = &inbound.call.envelope;
-        // Counting is free, and what names no model does not make one work.
-        if inbound.call.operation == dialect::Operation::CountTokens
-            || (inbound.call.operation == dialect::Operation::Native && envelope.model.is_empty())
-        {
+        // Counting is free.
+        if inbound.call.operation == dialect::Operation::CountTokens {
             return 0;
+        }
+        if inbound.call.operation == dialect::Operation::Native && envelope.model.is_empty() {
+            // What names no model does not make one work, unless the provider reads more of it than we do.
+            return if is_json(&inbound.headers) { body_tokens(&inbound.call.body) } else { 0 };
         }
         let input = dialect::estimate_tokens(envelope.input_chars);
         let input = input.saturating_add(input.saturating_mul(15).div_ceil(100));
@@ -289,6 +291,15 @@ fn learn(guess: &AtomicU64, output_tokens: u64) {
         };
         Some(moved.max(1))
     });
+}
+
+fn is_json(headers: &http::HeaderMap) -> bool {
+    let value = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    value.is_some_and(|value| value.to_ascii_lowercase().contains("json"))
+}
+
+fn body_tokens(body: &[u8]) -> u64 {
+    dialect::estimate_tokens(u64::try_from(body.len()).unwrap_or(u64::MAX))
 }
 
 fn ns_since(origin: Instant, clock: &Clock) -> i64 {
