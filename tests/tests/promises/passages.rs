@@ -58,7 +58,10 @@ async fn a_native_call_passes_with_our_credential_and_is_metered_recorded_and_pr
     assert_eq!((&record["operation"], &record["estimated"]), (&json!("native"), &json!(false)), "{record}");
     assert_eq!((&served["provider"], &served["model"]), (&json!("two"), &json!("providers/two")), "{record}");
     assert_eq!((&served["upstream_model"], &record["asked_model"]), (&json!("sim-gpt"), &json!("sim-gpt")));
-    assert!(record["cost_nano_usd"].as_u64().unwrap() > 0, "the price of the Model with this target: {record}");
+    assert!(
+        record["cost_nano_usd"].as_u64().unwrap() > 0,
+        "the price of the Model with this target: {record}"
+    );
 
     let refused = format!("Bearer {}", world.key("narrow").await);
     let refused = [("authorization", refused.as_str())];
