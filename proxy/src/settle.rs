@@ -289,7 +289,7 @@ impl Streaming {
                 Poll::Ready(None)
             }
             Poll::Ready(None) => {
-                let failed = self.source.ending().failure.map(|failure| failure.code);
+                let failed = self.source.ending().broken.map(|broken| broken.failure.code);
                 let refused = self.status >= 400;
                 self.settle(failed.unwrap_or(if refused { code::PROVIDER_REFUSED } else { code::OK }));
                 // A stream in the caller's dialect has told the failure in band.
@@ -322,8 +322,16 @@ impl Streaming {
             {
                 lesson.passed(told, account.provider(), account.consumer());
             }
-            let (mut exchange, _cost) = account.settle(self.source.ending().summary);
-            exchange.note(|record| record.code = code);
+            let ending = self.source.ending();
+            let (mut exchange, _cost) = account.settle(ending.summary);
+            exchange.note(|record| {
+                record.code = code;
+                // The attempt began well; what became of it is known only now.
+                if let Some((broken, attempt)) = ending.broken.zip(record.decision.attempts.last_mut()) {
+                    attempt.outcome = broken.outcome;
+                    attempt.detail.clone_from(&broken.detail);
+                }
+            });
         }
     }
 }

@@ -34,7 +34,7 @@ use crate::upstream::trouble::Trouble;
 pub use client::trust;
 pub use credential::ReadEnv;
 pub use raw::RawAnswer;
-pub use stream::{AnswerStream, Ending};
+pub use stream::{AnswerStream, Broken, Ending};
 
 mod attempt;
 mod auth;

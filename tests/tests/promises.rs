@@ -9,6 +9,7 @@
 
 mod promises {
     mod applications;
+    mod bad_answers;
     mod bad_input;
     mod change;
     mod channel;

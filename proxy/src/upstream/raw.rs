@@ -12,11 +12,10 @@ use dialect::{Meter, Operation, Summary, Usage};
 use http::StatusCode;
 use tokio::time::Instant;
 
-use crate::failure::Failure;
 use crate::upstream::attempt::pull_trouble;
 use crate::upstream::pull::Pull;
 use crate::upstream::retry::{self, Toll};
-use crate::upstream::stream::{Ending, Origin};
+use crate::upstream::stream::{Broken, Ending, Origin};
 use crate::upstream::trouble::Trouble;
 
 /// How much of an answer is looked into for what the provider holds.
@@ -34,7 +33,7 @@ pub struct RawAnswer {
     /// The first piece, read before the answer was committed to.
     ready: Option<Bytes>,
     is_over: bool,
-    failure: Option<Failure>,
+    broken: Option<Broken>,
 }
 
 impl RawAnswer {
@@ -49,7 +48,7 @@ impl RawAnswer {
         let tells = operation == Operation::Native && status.is_success() && meter.is_json();
         let told = tells.then(Vec::new);
         let mut raw =
-            Self { status, operation, meter, pull, origin, told, ready: None, is_over: false, failure: None };
+            Self { status, operation, meter, pull, origin, told, ready: None, is_over: false, broken: None };
         match tokio::time::timeout_at(due, poll_fn(|cx| raw.poll_more(cx))).await {
             Ok(read) => raw.ready = read?,
             Err(_elapsed) => {
@@ -99,7 +98,7 @@ impl RawAnswer {
                     let now = self.origin.clock.now();
                     self.origin.health.breaker.enter_regardless().failed(now);
                 }
-                self.failure = Some(trouble.into_failure());
+                self.broken = Some(trouble.into());
                 None
             })
         })
@@ -112,7 +111,7 @@ impl RawAnswer {
         if self.operation == Operation::Native && !self.meter.is_stream() && summary.usage.is_none() {
             summary = Summary { usage: Some(Usage::default()), complete: true, ..summary };
         }
-        Ending { summary, failure: self.failure.as_ref() }
+        Ending { summary, broken: self.broken.as_ref() }
     }
 
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Trouble>> {
@@ -141,7 +140,7 @@ impl fmt::Debug for RawAnswer {
             .field("provider", &self.origin.provider)
             .field("status", &self.status)
             .field("is_over", &self.is_over)
-            .field("failure", &self.failure)
+            .field("broken", &self.broken)
             .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,7 @@
 //! An answer that comes in pieces: read until its first content before it is committed to, and ended in band when it fails
 //! after that. Dropping it drops the request to the provider.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
@@ -32,7 +33,7 @@ pub struct AnswerStream {
     /// Kept for its capacity.
     scratch: Vec<Bytes>,
     is_over: bool,
-    failure: Option<Failure>,
+    broken: Option<Broken>,
 }
 
 /// Where a stream comes from.
@@ -53,7 +54,24 @@ pub struct Ending<'a> {
     /// What is known of the answer.
     pub summary: Summary,
     /// Why it ended early; told to the caller in band already.
-    pub failure: Option<&'a Failure>,
+    pub broken: Option<&'a Broken>,
+}
+
+/// Why an answer that was committed to ended early.
+#[derive(Debug)]
+pub struct Broken {
+    /// The word for the attempt's record.
+    pub outcome: &'static str,
+    /// What happened, safe to show.
+    pub detail: Cow<'static, str>,
+    /// What the caller is told.
+    pub failure: Failure,
+}
+
+impl From<Trouble> for Broken {
+    fn from(trouble: Trouble) -> Self {
+        Self { outcome: trouble.outcome, detail: trouble.detail(), failure: trouble.into_failure() }
+    }
 }
 
 impl AnswerStream {
@@ -71,7 +89,7 @@ impl AnswerStream {
             ready: VecDeque::new(),
             scratch: Vec::new(),
             is_over: false,
-            failure: None,
+            broken: None,
         };
         match tokio::time::timeout_at(due, poll_fn(|cx| stream.poll_more(cx))).await {
             Ok(read) => read?,
@@ -106,7 +124,7 @@ impl AnswerStream {
 
     /// How it ended, or how it stands.
     pub fn ending(&self) -> Ending<'_> {
-        Ending { summary: self.relay.summary(), failure: self.failure.as_ref() }
+        Ending { summary: self.relay.summary(), broken: self.broken.as_ref() }
     }
 
     fn held_back(&self) -> usize {
@@ -138,7 +156,8 @@ impl AnswerStream {
         if retry::toll(trouble.class, None) == Toll::Failure {
             self.origin.health.breaker.enter_regardless().failed(self.origin.clock.now());
         }
-        let failure = trouble.into_failure();
+        let broken = Broken::from(trouble);
+        let failure = &broken.failure;
         let shape = ErrorShape {
             status: failure.status,
             code: failure.code,
@@ -148,7 +167,7 @@ impl AnswerStream {
         };
         self.relay.abort(&shape, &mut self.scratch);
         self.ready.extend(self.scratch.drain(..));
-        self.failure = Some(failure);
+        self.broken = Some(broken);
     }
 }
 
@@ -157,7 +176,7 @@ impl fmt::Debug for AnswerStream {
         f.debug_struct("AnswerStream")
             .field("provider", &self.origin.provider)
             .field("is_over", &self.is_over)
-            .field("failure", &self.failure)
+            .field("broken", &self.broken)
             .finish_non_exhaustive()
     }
 }

@@ -182,7 +182,7 @@ async fn read_stream(answer: Answer) -> (String, Option<&'static str>) {
     while let Some(piece) = timeout(SOON, poll_fn(|cx| stream.poll_frame(cx))).await.unwrap() {
         text.push_str(std::str::from_utf8(&piece.unwrap()).unwrap());
     }
-    let failure = stream.ending().failure.map(|failure| failure.code);
+    let failure = stream.ending().broken.map(|broken| broken.failure.code);
     (text, failure)
 }
 

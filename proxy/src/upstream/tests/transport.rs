@@ -97,3 +97,45 @@ async fn a_connection_whose_answer_was_not_read_to_its_end_is_not_used_again() {
     assert!(world.ask(&plain()).await.is_ok());
     assert_eq!(providers[0].connections(), 2);
 }
+
+/// A world whose provider may fetch from `localhost`, and a server of pictures there.
+async fn fetching() -> (World, FakeProvider, FakeProvider) {
+    let tasks = Tasks::new();
+    let provider = FakeProvider::start(&tasks, vec![good()]).await;
+    let picture = Act::Bytes(200, "content-type: image/png\r\n", b"abc".to_vec());
+    let pictures = FakeProvider::start(&tasks, vec![picture]).await;
+    let text = format!(
+        "kind: Provider\nname: p0\nspec: {{dialect: openai, base_url: \"http://127.0.0.1:{}\", fetch: {{hosts: [localhost]}}}}\n---\nkind: Model\nname: m\nspec: {{targets: [{{provider: p0, model: up-0}}]}}\n",
+        provider.port
+    );
+    let resources: Vec<_> = parse_documents("test", &text).unwrap().into_iter().map(Arc::new).collect();
+    let policy = compile(&Name::default_group(), 1, &resources).unwrap().policy;
+    (World::with_policy(&policy, tasks), provider, pictures)
+}
+
+fn showing(url: &str) -> Inbound {
+    inbound(&format!(
+        r#"{{"model":"m","messages":[{{"role":"user","content":[{{"type":"image_url","image_url":{{"url":"{url}"}}}}]}}]}}"#
+    ))
+}
+
+#[tokio::test]
+async fn what_a_call_names_by_url_reaches_the_target_with_its_bytes_where_policy_lets_the_proxy_fetch() {
+    let (mut world, provider, pictures) = fetching().await;
+    let upstream = world.live.providers.values_mut().next().and_then(Arc::get_mut).unwrap();
+    upstream.remote = upstream.remote.clone().allowing(|_| true);
+    let call = showing(&format!("http://localhost:{}/a.png?key=secret", pictures.port));
+    assert!(world.ask(&call).await.is_ok());
+    let sent = provider.seen().remove(0).body;
+    assert!(sent.contains("data:image/png;base64,YWJj") && !sent.contains("secret"), "{sent}");
+}
+
+#[tokio::test]
+async fn a_url_that_leads_into_the_own_network_is_refused_and_nobody_is_asked() {
+    let (world, provider, pictures) = fetching().await;
+    let failure =
+        world.ask(&showing(&format!("http://localhost:{}/a.png", pictures.port))).await.unwrap_err();
+    assert_eq!(failure.status, 400, "{}", failure.message);
+    assert!(failure.message.contains("public"), "{}", failure.message);
+    assert!(provider.seen().is_empty() && pictures.seen().is_empty());
+}

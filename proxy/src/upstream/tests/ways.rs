@@ -27,7 +27,7 @@ async fn read_raw(answer: Answer) -> (String, Option<&'static str>, dialect::Sum
         text.push_str(std::str::from_utf8(&piece).unwrap());
     }
     let ending = raw.ending();
-    (text, ending.failure.map(|failure| failure.code), ending.summary)
+    (text, ending.broken.map(|broken| broken.failure.code), ending.summary)
 }
 
 #[tokio::test]
