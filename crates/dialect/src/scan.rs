@@ -175,6 +175,29 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Reads the next value if it is a string; any other is passed over.
+    pub(crate) fn take_text(&mut self) -> Result<Option<Cow<'a, str>>, ScanError> {
+        let outer = self.depth;
+        match self.next()? {
+            Some(Token::String(text)) => Ok(self.read(text)),
+            _ => self.leave(outer).map(|()| None),
+        }
+    }
+
+    /// Whether the next value is one that an SDK takes for true.
+    pub(crate) fn is_truthy(&mut self) -> Result<bool, ScanError> {
+        let span = self.skip()?;
+        Ok(!matches!(self.bytes(span), b"null" | b"false" | b"0" | b"\"\"" | b"{}" | b"[]"))
+    }
+
+    /// Passes over the rest of a value whose first token was taken.
+    pub(crate) fn leave(&mut self, outer: u32) -> Result<(), ScanError> {
+        while self.depth > outer {
+            self.next()?;
+        }
+        Ok(())
+    }
+
     /// Passes over the next value and tells where it stands.
     pub(crate) fn skip(&mut self) -> Result<Span, ScanError> {
         self.peek();

@@ -66,7 +66,7 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn field(&mut self, key: Text) -> Result<(), ScanError> {
         match self.scanner.name(key).as_ref() {
-            b"type" => self.probe.kind = self.word()?.unwrap_or_default(),
+            b"type" => self.probe.kind = self.scanner.take_text()?.unwrap_or_default(),
             b"error" => {
                 let span = self.scanner.skip()?;
                 self.probe.is_error |= !matches!(self.scanner.bytes(span), b"null" | b"false" | b"{}");
@@ -98,9 +98,9 @@ impl<'a> Reader<'a> {
     /// A field of a message, which stands at the top of a whole answer and inside `message_start`.
     fn message_field(&mut self, key: Text) -> Result<(), ScanError> {
         match self.scanner.name(key).as_ref() {
-            b"model" => self.probe.model = self.word()?,
-            b"id" => self.probe.id = self.word()?,
-            b"stop_reason" => self.probe.stop = self.word()?,
+            b"model" => self.probe.model = self.scanner.take_text()?,
+            b"id" => self.probe.id = self.scanner.take_text()?,
+            b"stop_reason" => self.probe.stop = self.scanner.take_text()?,
             b"usage" => {
                 let span = self.scanner.skip()?;
                 let report = self.scanner.bytes(span);
@@ -118,7 +118,7 @@ impl<'a> Reader<'a> {
 
     fn delta_field(&mut self, key: Text) -> Result<(), ScanError> {
         match self.scanner.name(key).as_ref() {
-            b"stop_reason" => self.probe.stop = self.word()?,
+            b"stop_reason" => self.probe.stop = self.scanner.take_text()?,
             b"text" | b"thinking" | b"partial_json" => self.count()?,
             _ => _ = self.scanner.skip()?,
         }
@@ -154,17 +154,5 @@ impl<'a> Reader<'a> {
                 return Ok(());
             }
         }
-    }
-
-    fn word(&mut self) -> Result<Option<Cow<'a, str>>, ScanError> {
-        let outer = self.scanner.depth();
-        let word = match self.scanner.next()? {
-            Some(Token::String(text)) => self.scanner.read(text),
-            _ => None,
-        };
-        while self.scanner.depth() > outer {
-            self.scanner.next()?;
-        }
-        Ok(word)
     }
 }

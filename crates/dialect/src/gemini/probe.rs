@@ -60,13 +60,13 @@ impl<'a> Reader<'a> {
             b"candidates" => self.candidates()?,
             b"promptFeedback" => self.fields(|reader, key| match reader.scanner.name(key).as_ref() {
                 b"blockReason" => {
-                    reader.probe.blocked = reader.word()?;
+                    reader.probe.blocked = reader.scanner.take_text()?;
                     Ok(())
                 }
                 _ => reader.scanner.skip().map(drop),
             })?,
             b"usageMetadata" => self.usage()?,
-            b"modelVersion" => self.probe.model = self.word()?,
+            b"modelVersion" => self.probe.model = self.scanner.take_text()?,
             b"embeddings" | b"embedding" | b"totalTokens" => {
                 self.scanner.skip()?;
                 self.probe.has_data = true;
@@ -126,7 +126,9 @@ impl<'a> Reader<'a> {
     fn candidate_field(&mut self, key: Text) -> Result<(), ScanError> {
         match self.scanner.name(key).as_ref() {
             b"finishReason" => {
-                if let Some(word) = self.word()?.filter(|word| word != "FINISH_REASON_UNSPECIFIED") {
+                if let Some(word) =
+                    self.scanner.take_text()?.filter(|word| word != "FINISH_REASON_UNSPECIFIED")
+                {
                     self.probe.finished = self.probe.finished.saturating_add(1);
                     self.probe.finish = Some(word);
                 }
@@ -161,17 +163,5 @@ impl<'a> Reader<'a> {
                 return Ok(());
             }
         }
-    }
-
-    fn word(&mut self) -> Result<Option<Cow<'a, str>>, ScanError> {
-        let outer = self.scanner.depth();
-        let word = match self.scanner.next()? {
-            Some(Token::String(text)) => self.scanner.read(text),
-            _ => None,
-        };
-        while self.scanner.depth() > outer {
-            self.scanner.next()?;
-        }
-        Ok(word)
     }
 }

@@ -80,7 +80,7 @@ impl<'a> Reader<'a> {
         while let Some(token) = self.scanner.next()? {
             let Token::Key(key) = token else { continue };
             match self.scanner.name(key).as_ref() {
-                b"error" => self.probe.is_error |= self.is_truthy()?,
+                b"error" => self.probe.is_error |= self.scanner.is_truthy()?,
                 b"choices" => self.choices()?,
                 b"usage" => self.usage()?,
                 b"x_groq" => self.nested_usage()?,
@@ -88,9 +88,11 @@ impl<'a> Reader<'a> {
                     self.scanner.skip()?;
                     self.probe.has_data = true;
                 }
-                b"model" => self.probe.model = self.word()?,
-                b"id" => self.probe.id = self.word()?,
-                b"service_tier" => self.probe.tier = self.word()?.filter(|tier| !tier.is_empty()),
+                b"model" => self.probe.model = self.scanner.take_text()?,
+                b"id" => self.probe.id = self.scanner.take_text()?,
+                b"service_tier" => {
+                    self.probe.tier = self.scanner.take_text()?.filter(|tier| !tier.is_empty())
+                }
                 _ => _ = self.scanner.skip()?,
             }
         }
@@ -100,7 +102,7 @@ impl<'a> Reader<'a> {
     fn choices(&mut self) -> Result<(), ScanError> {
         let outer = self.scanner.depth();
         if self.scanner.next()? != Some(Token::BeginArray) {
-            return self.leave(outer);
+            return self.scanner.leave(outer);
         }
         let mut count = 0_u32;
         loop {
@@ -119,12 +121,12 @@ impl<'a> Reader<'a> {
     fn choice_field(&mut self, key: Text) -> Result<(), ScanError> {
         match self.scanner.name(key).as_ref() {
             b"finish_reason" => {
-                if let Some(word) = self.word()?.filter(|word| !word.is_empty()) {
+                if let Some(word) = self.scanner.take_text()?.filter(|word| !word.is_empty()) {
                     self.probe.finished = self.probe.finished.saturating_add(1);
                     self.probe.finish = Some(word);
                 }
             }
-            b"error" => self.probe.is_error |= self.is_truthy()?,
+            b"error" => self.probe.is_error |= self.scanner.is_truthy()?,
             b"delta" | b"message" => self.said()?,
             b"text" => self.count(&[b"text"])?,
             b"index" => {
@@ -230,28 +232,6 @@ impl<'a> Reader<'a> {
                     self.probe.usage = usage::decode(inside.bytes(value));
                 }
             }
-        }
-        Ok(())
-    }
-
-    fn word(&mut self) -> Result<Option<Cow<'a, str>>, ScanError> {
-        let outer = self.scanner.depth();
-        match self.scanner.next()? {
-            Some(Token::String(text)) => Ok(self.scanner.read(text)),
-            _ => self.leave(outer).map(|()| None),
-        }
-    }
-
-    /// The SDK raises on anything truthy.
-    fn is_truthy(&mut self) -> Result<bool, ScanError> {
-        let span: Span = self.scanner.skip()?;
-        Ok(!matches!(self.scanner.bytes(span), b"null" | b"false" | b"0" | b"\"\"" | b"{}" | b"[]"))
-    }
-
-    /// Passes over the rest of a value whose first token was taken.
-    fn leave(&mut self, outer: u32) -> Result<(), ScanError> {
-        while self.scanner.depth() > outer {
-            self.scanner.next()?;
         }
         Ok(())
     }

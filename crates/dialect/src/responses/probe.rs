@@ -150,7 +150,7 @@ impl<'a> Reader<'a> {
             if outer == 0 {
                 return Err(ScanError { at: 0, what: "expected an object" });
             }
-            return self.leave(outer);
+            return self.scanner.leave(outer);
         }
         while self.scanner.depth() > outer {
             if let Some(Token::Key(key)) = self.scanner.next()? {
@@ -166,7 +166,7 @@ impl<'a> Reader<'a> {
 
     fn event_field(&mut self, key: Text) -> Result<(), ScanError> {
         match self.scanner.name(key).as_ref() {
-            b"type" => self.probe.kind = self.word()?.unwrap_or_default(),
+            b"type" => self.probe.kind = self.scanner.take_text()?.unwrap_or_default(),
             b"sequence_number" => {
                 let span = self.scanner.skip()?;
                 let digits = std::str::from_utf8(self.scanner.bytes(span)).unwrap_or_default();
@@ -177,9 +177,9 @@ impl<'a> Reader<'a> {
                 if let Some(Token::String(text)) = self.scanner.next()? {
                     self.probe.chars = text.chars;
                 }
-                self.leave(outer)?;
+                self.scanner.leave(outer)?;
             }
-            b"error" => self.probe.is_error |= self.is_truthy()?,
+            b"error" => self.probe.is_error |= self.scanner.is_truthy()?,
             b"response" => self.fields(Self::response_field)?,
             _ => _ = self.scanner.skip()?,
         }
@@ -188,11 +188,11 @@ impl<'a> Reader<'a> {
 
     fn response_field(&mut self, key: Text) -> Result<(), ScanError> {
         match self.scanner.name(key).as_ref() {
-            b"id" => self.probe.response.id = self.word()?,
-            b"model" => self.probe.response.model = self.word()?,
-            b"status" => self.probe.response.status = self.word()?,
-            b"service_tier" => self.probe.response.service_tier = self.word()?,
-            b"error" => self.probe.is_error |= self.is_truthy()?,
+            b"id" => self.probe.response.id = self.scanner.take_text()?,
+            b"model" => self.probe.response.model = self.scanner.take_text()?,
+            b"status" => self.probe.response.status = self.scanner.take_text()?,
+            b"service_tier" => self.probe.response.service_tier = self.scanner.take_text()?,
+            b"error" => self.probe.is_error |= self.scanner.is_truthy()?,
             b"store" => {
                 let span = self.scanner.skip()?;
                 self.probe.response.stored = match self.scanner.bytes(span) {
@@ -207,7 +207,7 @@ impl<'a> Reader<'a> {
             }
             b"incomplete_details" => self.fields(|reader, key| {
                 if reader.scanner.name(key).as_ref() == b"reason" {
-                    reader.probe.response.reason = reader.word()?;
+                    reader.probe.response.reason = reader.scanner.take_text()?;
                 } else {
                     reader.scanner.skip()?;
                 }
@@ -263,28 +263,6 @@ impl<'a> Reader<'a> {
                 return Ok(count);
             }
         }
-    }
-
-    fn word(&mut self) -> Result<Option<Cow<'a, str>>, ScanError> {
-        let outer = self.scanner.depth();
-        match self.scanner.next()? {
-            Some(Token::String(text)) => Ok(self.scanner.read(text)),
-            _ => self.leave(outer).map(|()| None),
-        }
-    }
-
-    /// The SDK raises on anything truthy.
-    fn is_truthy(&mut self) -> Result<bool, ScanError> {
-        let span = self.scanner.skip()?;
-        Ok(!matches!(self.scanner.bytes(span), b"null" | b"false" | b"0" | b"\"\"" | b"{}" | b"[]"))
-    }
-
-    /// Passes over the rest of a value whose first token was taken.
-    fn leave(&mut self, outer: u32) -> Result<(), ScanError> {
-        while self.scanner.depth() > outer {
-            self.scanner.next()?;
-        }
-        Ok(())
     }
 }
 
