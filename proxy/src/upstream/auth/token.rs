@@ -6,6 +6,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -69,7 +70,8 @@ pub(super) struct Held<V> {
     /// Tells this one from those before and after it; the same one, fetched again, keeps its number.
     pub(super) generation: u64,
     fetched_at: Instant,
-    renew_ms: u64,
+    /// When another one is asked for; at once, when the provider has rejected this one.
+    renew_ms: AtomicU64,
     end_ms: u64,
 }
 
@@ -113,7 +115,7 @@ impl<S: Source> Tokens<S> {
     pub(super) fn ready(&self, clock: &Clock) -> Option<Arc<Held<S::Value>>> {
         let held = self.held.load();
         let held = held.as_ref()?;
-        (clock.unix_ms() < held.renew_ms).then(|| Arc::clone(held))
+        (clock.unix_ms() < held.renew_ms.load(Ordering::Relaxed)).then(|| Arc::clone(held))
     }
 
     /// The credential, renewed if its time has come.
@@ -145,8 +147,8 @@ impl<S: Source> Tokens<S> {
         if clock.now().saturating_duration_since(held.fetched_at) < TOO_YOUNG_TO_BLAME {
             return false;
         }
-        // If it is no longer the one held, then somebody has renewed it, which is as good.
-        self.held.compare_and_swap(&held, None);
+        // It stays until another one is there: the source may be away, and not every rejection is the credential's fault.
+        held.renew_ms.store(0, Ordering::Relaxed);
         true
     }
 
@@ -236,7 +238,7 @@ fn hold<V: PartialEq>(
             (now_ms + (life_ms - ahead_ms), now_ms + (life_ms - margin_ms))
         }
     };
-    Ok(Held { value: fresh.value, generation, fetched_at: now, renew_ms, end_ms })
+    Ok(Held { value: fresh.value, generation, fetched_at: now, renew_ms: renew_ms.into(), end_ms })
 }
 
 impl<S: Source> Debug for Tokens<S> {

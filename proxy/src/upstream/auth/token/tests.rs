@@ -139,7 +139,7 @@ async fn five_minutes_before_the_end_or_a_tenth_of_a_short_life_is_near() {
     let now = Instant::now();
     let renewed_after = |life_ms: u64| {
         let fresh = Fresh { value: (), life: Life::Until(START_MS + life_ms) };
-        hold(fresh, None, START_MS, now).unwrap().renew_ms - START_MS
+        hold(fresh, None, START_MS, now).unwrap().renew_ms.into_inner() - START_MS
     };
     assert_eq!(renewed_after(3_600_000), 3_300_000);
     assert_eq!(renewed_after(600_000), 540_000);
@@ -250,4 +250,17 @@ async fn a_source_that_gives_the_rejected_token_again_is_not_asked_for_every_cal
         assert!(!scene.tokens.rejected(again.generation, &scene.clock));
     }
     assert_eq!(scene.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_does_not_take_a_token_away_while_its_source_is_out_of_order() {
+    let scene = Scene::new(Mood::Gives);
+    let first = scene.tokens.get(&scene.clock).await.unwrap();
+    advance(Duration::from_secs(120)).await;
+    scene.turn(Mood::Fails);
+    assert!(scene.tokens.rejected(first.generation, &scene.clock));
+    assert_eq!(scene.value().await, Ok(1));
+    scene.turn(Mood::Gives);
+    advance(Duration::from_secs(60)).await;
+    assert_eq!(scene.value().await, Ok(3));
 }
