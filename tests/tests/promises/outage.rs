@@ -47,19 +47,20 @@ async fn a_change_made_while_a_proxy_was_away_reaches_it_when_it_returns() {
 
 #[tokio::test]
 async fn a_corrupt_last_good_version_is_told_and_the_one_before_it_serves() {
-    let mut world = World::without_policy(None, 0).await;
+    // The first proxy shows when the key is published, so that the second one begins with a version that has it.
+    let mut world = World::without_policy(None, 1).await;
     world.apply(frontdoor_tests::world::POLICY).await;
     let key = world.key("first-app").await;
     world.proxies.push(None);
-    world.start_proxy(0).await;
+    world.start_proxy(1).await;
     acked(&world, world.head().await).await;
     let version =
         world.apply("kind: Consumer\nname: other\nspec: {organisation: o, team: t, models: [demo]}\n").await;
     acked(&world, version).await;
-    world.stop_proxy(0).await;
+    world.stop_proxy(1).await;
     world.stop_control_plane().await;
     let mut corrupted = 0;
-    for entry in frontdoor_tests::files(&world.proxy_directory(0)) {
+    for entry in frontdoor_tests::files(&world.proxy_directory(1)) {
         if entry.to_string_lossy().contains("pending") {
             let mut bytes = std::fs::read(&entry).unwrap();
             let middle = bytes.len() / 2;
@@ -69,8 +70,11 @@ async fn a_corrupt_last_good_version_is_told_and_the_one_before_it_serves() {
         }
     }
     assert_eq!(corrupted, 1, "the newest version is pending for its first minute");
-    world.start_proxy(0).await;
-    let answer = world.chat(&key, "demo").await.expect(200);
+    world.start_proxy(1).await;
+    let url = format!("{}/v1/chat/completions", world.url_of(1));
+    let body = serde_json::json!({"model": "demo", "messages": [{"role": "user", "content": "Hello"}]});
+    let bearer = format!("Bearer {key}");
+    let answer = world.http.post(&url, &[("authorization", &bearer)], &body).await.expect(200);
     let served: u64 = answer.header("x-frontdoor-policy-version").parse().unwrap();
     assert!(served < version, "{served} is a version before {version}");
     // Back in touch it catches up.
@@ -78,11 +82,14 @@ async fn a_corrupt_last_good_version_is_told_and_the_one_before_it_serves() {
     world.enforced(version).await;
 }
 
-/// Waits until the fleet has heard that the version is active, which is after it was saved.
+/// Waits until the fleet has heard that the version is active on every proxy, which is after it was saved.
 async fn acked(world: &World, version: u64) {
     frontdoor_tests::eventually("the version to be acked", || async {
         let fleet = world.admin_get("/v1/fleet").await.json();
-        if fleet["items"][0]["version"] == version { Ok(()) } else { Err(fleet.to_string()) }
+        let items = fleet["items"].as_array().expect("a list");
+        let running = world.proxies.iter().flatten().count();
+        let is_acked = items.len() == running && items.iter().all(|proxy| proxy["version"] == version);
+        if is_acked { Ok(()) } else { Err(fleet.to_string()) }
     })
     .await;
 }
