@@ -84,7 +84,8 @@ impl Relay {
     #[must_use]
     pub fn new(call: &Call, upstream: impl Into<Wire>) -> Self {
         let wire = upstream.into();
-        // Nobody calls in these two, so nobody waits for their bytes as they came.
+        // Streams of these two are read into events and written again, for callers of their own dialect as well: there is no probe
+        // that reads their bytes in passing.
         let is_spoken = !matches!(wire.dialect, Dialect::Bedrock | Dialect::Cohere);
         let road = if call.dialect == wire.dialect && is_spoken {
             Road::Pass(Pass::new(call, wire.framing))

@@ -110,7 +110,7 @@ impl Pass {
             Dialect::Anthropic => self.take_anthropic(&data, record.event.is_empty()),
             Dialect::Gemini => self.take_gemini(&data),
             Dialect::Bedrock | Dialect::Cohere => {
-                Err(Fault::unsupported("streams of this dialect do not pass through yet"))
+                Err(Fault::unsupported("streams of this dialect are written anew, and do not pass through"))
             }
         }
     }
